@@ -1,0 +1,55 @@
+"""What holds for every test: nothing leaves the machine, and no real key is in reach.
+
+Both are settled before any test module is imported, so that import time and fixtures of any scope
+are covered too. Fixtures stand beside the tests that use them, not here.
+"""
+
+import ipaddress
+import os
+import socket
+from typing import Any
+
+import pytest
+
+
+class NetworkBlocked(RuntimeError):
+    """A test tried to reach something other than this machine.
+
+    Not an `OSError`: code under test must not take it for an ordinary outage and retry.
+    """
+
+
+def _is_local(address: Any) -> bool:
+    if not isinstance(address, tuple):  # the path of a Unix socket
+        return True
+    host = address[0]
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _refuse_unless_local(address: Any) -> None:
+    if not _is_local(address):
+        raise NetworkBlocked(f"tests stay on this machine, and this one wanted to connect to {address!r}")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    real_connect, real_connect_ex = socket.socket.connect, socket.socket.connect_ex
+
+    def connect(self: socket.socket, address: Any) -> None:
+        _refuse_unless_local(address)
+        real_connect(self, address)
+
+    def connect_ex(self: socket.socket, address: Any) -> int:
+        _refuse_unless_local(address)
+        return real_connect_ex(self, address)
+
+    patch = pytest.MonkeyPatch()
+    patch.setattr(socket.socket, "connect", connect)
+    patch.setattr(socket.socket, "connect_ex", connect_ex)
+    for name in [name for name in os.environ if name == "ANTHROPIC_API_KEY" or name.endswith("_TOKEN")]:
+        patch.delenv(name)
+    config.add_cleanup(patch.undo)
