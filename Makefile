@@ -90,7 +90,7 @@ $(DEV): requirements-dev.lock requirements-installer.lock pyproject.toml | $(BIN
 # $(call install,LOCK): what the lock names, then Threadmill itself, linked to this folder.
 define install
 echo "installing $(1)" >&2; \
-pip="$(BIN)/python -m pip install --quiet --no-compile"; \
+pip="$(BIN)/python -m pip install -qq --no-compile"; \
 uv="$(BIN)/uv pip install --quiet --no-config --python $(BIN)/python"; \
 if $$pip $(LOCKED) -r requirements-installer.lock && $$uv $(LOCKED) -r $(1); then :; \
 else echo "uv could not do it; installing with pip" >&2; $$pip $(LOCKED) -r $(1); fi && \
