@@ -1,0 +1,207 @@
+"""The port of a language model: one streamed call, in words that no provider owns.
+
+A provider turns a `Request` into its own API and yields `Event`s as they come; the last one is always
+`Finished`. A stream that ends without it is a failure, whatever the provider's library says. Retries,
+fallback to another model, budgets and journalling are the caller's: a provider makes exactly one call.
+
+    ModelError
+    ├── ModelUnavailable   cannot be reached, overloaded, rate limited, broke off: try later or another model
+    ├── ModelRefused       the request itself is wrong (400, bad key, unknown model): trying again is no use
+    └── ContextTooLong     the conversation does not fit: compact, then try again
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import Enum
+from typing import Any, Literal, NewType, Protocol
+
+ModelName = NewType("ModelName", str)
+"""A model's name in the configuration (`default`, `cheap`), not the provider's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Text:
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Thinking:
+    """A model's reasoning. Belongs to one provider model: dropped when another one is asked."""
+
+    text: str
+    signature: str
+    model: str  # the provider's model id
+    redacted: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCall:
+    id: str
+    name: str
+    arguments: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolResult:
+    call_id: str
+    text: str
+    is_error: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    media_type: str
+    data_base64: str
+
+
+Block = Text | Thinking | ToolCall | ToolResult | Image
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """`user` carries text, images and tool results; `assistant` carries text, thinking and tool calls."""
+
+    role: Literal["user", "assistant"]
+    blocks: tuple[Block, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolSpec:
+    name: str
+    description: str
+    schema: dict[str, Any]  # JSON Schema of the arguments, an object
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    system: str
+    messages: Sequence[Message]
+    tools: Sequence[ToolSpec] = ()
+    max_tokens: int = 8192
+    thinking_tokens: int | None = None
+    output_schema: dict[str, Any] | None = None  # structured answer: the text is JSON of this schema
+    session: str = ""  # for providers that want an opaque id of the conversation; never a person's id
+
+
+class Stop(Enum):
+    """Why the model stopped. `OTHER` for reasons that did not exist when this was written."""
+
+    END = "end"
+    TOOLS = "tools"
+    LENGTH = "length"  # max_tokens was reached: the answer is cut
+    PAUSED = "paused"  # the provider wants the same conversation again to go on
+    REFUSAL = "refusal"
+    CONTEXT_FULL = "context_full"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """Tokens of one call. `input_tokens` does not include the cached ones."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    known: bool = True  # False when the server told none, and these are estimates
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextDelta:
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ThinkingDelta:
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCallStarted:
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restarted:
+    """What was streamed so far is void: the call broke off and is made again (or by `model`)."""
+
+    reason: str
+    name: ModelName = ModelName("")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """The whole answer. `blocks` is never streamed text alone: it is what the journal keeps."""
+
+    blocks: tuple[Block, ...]
+    stop: Stop
+    usage: Usage
+    model: str  # the provider's model id, as the provider says it
+    name: ModelName = ModelName("")  # which configured model answered; set by the chain
+    cost_usd: float = 0.0  # set by the chain, from the price list
+    detail: str = ""  # the provider's own stop reason or a refusal's words
+
+
+Event = TextDelta | ThinkingDelta | ToolCallStarted | Restarted | Finished
+
+
+class ModelError(Exception):
+    """Its text is a sentence for a person, without keys."""
+
+
+class ModelUnavailable(ModelError):
+    """Nobody answered, or the answer broke off. `retry_after` is what the server asked for, uncapped."""
+
+    def __init__(self, message: str, *, retry_after: timedelta | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class ModelRefused(ModelError):
+    """The request itself is at fault: a wrong key, an unknown model, a bad parameter."""
+
+
+class ContextTooLong(ModelError):
+    """The conversation is longer than the model takes."""
+
+
+class Model(Protocol):
+    """One model of one provider."""
+
+    @property
+    def context_tokens(self) -> int:
+        """How many tokens a request may have; a careful guess until the provider has been asked."""
+
+    def stream(self, request: Request) -> AsyncIterator[Event]:
+        """Make the call. Closing the iterator early cancels the call at once. Raises ModelError."""
+
+    async def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelInfo:
+    """What the page and `/model` show of a configured model."""
+
+    name: ModelName
+    kind: str
+    model: str
+    available: bool = True  # False while its circuit is open
+    detail: str = ""
+    fallback: tuple[ModelName, ...] = field(default=())
+
+
+class Models(Protocol):
+    """All configured models, each with its fallback chain, retries and circuit breaker. `chain` fulfils it."""
+
+    def stream(self, name: ModelName, request: Request) -> AsyncIterator[Event]:
+        """Ask a model by its configured name, its fallbacks after it. Text that a failed model already showed is
+        void: a `Restarted` event says so before the next attempt's first event. Raises ModelError when the
+        whole chain failed."""
+
+    def context_tokens(self, name: ModelName) -> int: ...
+    def infos(self) -> Sequence[ModelInfo]: ...
+    def estimate_usd(self, name: ModelName, request: Request) -> float:
+        """What this call will cost about (input only), for budgets. 0.0 where no price is known."""
