@@ -66,7 +66,9 @@ class ThreadRef:
         channel, colon, rest = key.partition(":")
         parts = [unquote(part) for part in rest.split("/")]
         if not colon or not channel or len(parts) > 3:
-            raise ValueError(f"{key!r} is not a place: write channel:room, channel:space/room or channel:space/room/thread")
+            raise ValueError(
+                f"{key!r} is not a place: write channel:room, channel:space/room or channel:space/room/thread"
+            )
         if len(parts) == 1:
             parts.insert(0, "")
         space, room, *threads = parts

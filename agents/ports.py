@@ -1,0 +1,213 @@
+"""What the thinking side needs from others, each as a small protocol.
+
+`storage` fulfils Journal; `agents.engine` fulfils Engine; `bot` fulfils Profiles and connects everything.
+Times are handed in (`now`), so that decisions can be tested and a clock jump does no harm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from agents.base import (
+    Activation,
+    AgentName,
+    Claim,
+    Committed,
+    Ended,
+    MailKey,
+    NewMail,
+    NewStep,
+    Outcome,
+    Posted,
+    QueueMode,
+    Session,
+    SessionId,
+    Spawn,
+    Spawned,
+    Step,
+)
+from agents.models.base import ModelName
+from channels.base import OpenThread, Outbound, ThreadRef
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """What an agent is: its prompt and everything it may do. From the configuration; a child gets no more
+    than its parent's (see `agents.team`)."""
+
+    name: AgentName
+    model: ModelName
+    prompt: str
+    description: str = ""
+    tools: tuple[str, ...] = ()  # expanded: tool names, not groups
+    spawns: tuple[AgentName, ...] = ()
+    may_message: tuple[AgentName, ...] = ()
+    queue: QueueMode = QueueMode.STEER
+    queue_limit: int = 50  # mails that wait
+    debounce_seconds: float = 0.0
+    max_depth: int = 3
+    max_children: int = 5
+    max_steps: int = 50  # model calls a turn
+    turn_timeout_seconds: float = 600.0
+    idle_timeout_seconds: float = 120.0  # no event from the model or a tool
+    expire_after_hours: float | None = None
+    budget_usd: float | None = None
+    budget_usd_per_day: float | None = None
+    max_tokens: int = 8192
+    thinking_tokens: int | None = None
+
+
+class Profiles(Protocol):
+    """The configured agents, as they are now: an edit of the configuration changes what this returns."""
+
+    def profile(self, name: AgentName) -> Profile | None: ...
+    def names(self) -> Sequence[AgentName]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Killed:
+    """What a kill ended: the sessions, the root of the kill first."""
+
+    sessions: tuple[Session, ...]
+
+
+class Journal(Protocol):
+    """The durable side of sessions. Every method is one transaction.
+
+    Methods that take a Claim raise Fenced when its epoch is over, and then nothing was written.
+    """
+
+    async def spawn(self, spawn: Spawn, now: datetime, opening: OpenThread | None = None) -> Spawned:
+        """Make a session with its binding, its first mail and, with `opening`, the delivery that opens its
+        thread (its `home` is then the placeholder `…/+<session id>` until the thread is there).
+        A second call with the same key returns the session that is there. Raises Refused when a limit or
+        the label says no, or the parent has ended."""
+
+    async def post(self, mail: NewMail, now: datetime, limit: int = 50) -> Posted:
+        """Put mail into a session's box. Control of the bound: FULL stores nothing."""
+
+    async def activate(self, session: SessionId, holder: str, now: datetime) -> Activation | None:
+        """Claim the session (the epoch rises), begin a turn or take up the one that was begun, and take the
+        mail in. None when there is nothing to do or the session has ended."""
+
+    async def commit(
+        self,
+        claim: Claim,
+        steps: Sequence[NewStep],
+        now: datetime,
+        *,
+        say: Sequence[Outbound] = (),
+        take: bool = True,
+        doing: str | None = None,
+    ) -> Committed:
+        """Write steps, what they cost and what is said, and (with `take`) take in the mail that may join a
+        running turn."""
+
+    async def end_turn(
+        self,
+        claim: Claim,
+        outcome: Outcome,
+        steps: Sequence[NewStep],
+        now: datetime,
+        *,
+        say: Sequence[Outbound] = (),
+        result: str | None = None,
+        park: bool = False,
+    ) -> Committed | None:
+        """End the turn: the session becomes idle (waiting with `park`), or ends when it is a run.
+
+        When mail that joins a running turn has come meanwhile and the outcome is DONE, the turn does not end: the steps are
+        written, that mail is returned as Committed (and `say` is said all the same), and the turn goes on. A run that ends posts its
+        result to its parent (or the nearest living ancestor, or says it at its home) in the same transaction.
+        """
+
+    async def stop(self, session: SessionId, now: datetime) -> bool:
+        """Ask for the running turn to end. False when none runs."""
+
+    async def kill(self, session: SessionId, by: str, now: datetime) -> Killed:
+        """End a session and everything below it: epochs rise, waiting mail and unsent deliveries (control replies
+        excepted) are dropped, and the parent of the root is told. Empty when it had ended before."""
+
+    async def end(self, session: SessionId, ended: Ended, result: str, now: datetime) -> None:
+        """End an idle session (expired, thread deleted) without a kill."""
+
+    async def session(self, id: SessionId) -> Session | None: ...
+    async def find(self, name: str, near: SessionId | None = None) -> Session:
+        """By id, a unique beginning of an id, or label (living ones first). Raises NotFound with a sentence."""
+
+    async def bound(self, where: ThreadRef) -> Session | None:
+        """The living session of a place."""
+
+    async def bind(self, session: SessionId, where: ThreadRef, now: datetime, *, home: bool = False) -> None:
+        """Bind a place to this session, away from any other."""
+
+    async def unbind(self, where: ThreadRef) -> Session | None: ...
+    async def places(self, session: SessionId) -> Sequence[ThreadRef]: ...
+    async def living(self, limit: int = 200) -> Sequence[Session]: ...
+    async def children(self, parent: SessionId) -> Sequence[Session]: ...
+    async def tree(self, root: SessionId) -> Sequence[Session]:
+        """A session and everything below it, parents before children."""
+
+    async def history(self, session: SessionId, after: int = 0, limit: int = 200) -> Sequence[Step]: ...
+    async def update(
+        self,
+        session: SessionId,
+        now: datetime,
+        *,
+        model: str | None = None,
+        queue: QueueMode | None = None,
+        label: str | None = None,
+    ) -> Session:
+        """Change what a person may change. Raises Refused when the label is taken."""
+
+    async def spent_today(self, agent: AgentName, now: datetime) -> float: ...
+    async def to_resume(self, now: datetime) -> Sequence[SessionId]:
+        """Sessions with a begun turn or waiting mail: what a start takes up."""
+
+    async def finished_calls(self, keys: Sequence[str]) -> Mapping[str, Any]:
+        """Results of tool calls already journalled, by call id (for resuming)."""
+
+    async def withdraw(self, inbox: int, now: datetime) -> bool:
+        """Take back mail that waits (its message was deleted). False when it was taken in already."""
+
+    async def reword(self, inbox: int, text: str, now: datetime) -> bool:
+        """Change the text of mail that waits (its message was edited). False when it was taken in already."""
+
+
+class Engine(Protocol):
+    """One activation of a session at a time, wake-up, abort, takeover when its holder is gone."""
+
+    def wake(self, session: SessionId) -> None:
+        """At least one activation that begins after this call sees everything committed before it."""
+
+    def abort(self, session: SessionId) -> None:
+        """End the running activation, wherever it is: its task is cancelled. A committed change (stop, kill, new mail) tells the next one why."""
+
+    async def run(self, activate: Callable[[SessionId], Awaitable[None]]) -> None:
+        """Serve until cancelled."""
+
+    @property
+    def awake(self) -> int:
+        """How many activations run now."""
+
+
+class Live(Protocol):
+    """Where what happens now is shown: text as it comes, tools as they run. Transient and lossy."""
+
+    def publish(self, session: SessionId, kind: str, data: Mapping[str, Any]) -> None:
+        """Never blocks, never raises. Kinds: text, thinking, restarted, tool, tool_done, taken, turn, turn_done, state, cost."""
+
+
+__all__ = [
+    "Activation",
+    "Engine",
+    "Journal",
+    "Killed",
+    "Live",
+    "MailKey",
+    "Profile",
+    "Profiles",
+]

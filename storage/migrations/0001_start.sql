@@ -1,0 +1,276 @@
+-- Times are microseconds since 1970 UTC, money is billionths of a US dollar, places are ThreadRef keys,
+-- structured columns are JSON. A state column's values are those of the enum of the same noun.
+
+-- What came in. One row an event, kept for deduplication and as the record of what was said.
+create table inbox (
+    n           integer primary key autoincrement,
+    channel     text not null,
+    event_id    text not null,
+    kind        text not null,
+    place       text not null,
+    account     text not null,
+    sender_name text not null,
+    is_bot      integer not null,
+    text        text not null,
+    message_id  text,
+    reply_to    text,
+    attachments text,
+    mentioned   integer not null,
+    direct      integer not null,
+    payload     text,
+    answer_with text,
+    sent_at     integer not null,
+    received_at integer not null,
+    state       text not null default 'new', -- new, routed, ignored, refused, dead
+    decision    text,                        -- what the router said, in words
+    session     text,
+    unique (channel, event_id)
+);
+create index inbox_new on inbox (n) where state = 'new';
+create index inbox_message on inbox (place, message_id);
+create index inbox_account on inbox (account);
+
+create table cursors (
+    channel text not null,
+    name    text not null,
+    value   text not null,
+    primary key (channel, name)
+) without rowid;
+
+-- What a place shows, in order: one row for each thing said there, by people or by us. `n` is what `?after=N` counts.
+create table timeline (
+    n        integer primary key autoincrement,
+    place    text not null,
+    inbox    integer references inbox (n),
+    delivery integer,
+    at       integer not null
+);
+create index timeline_place on timeline (place, n);
+
+create table sessions (
+    id              text primary key,
+    label           text not null,
+    agent           text not null,
+    parent          text references sessions (id),
+    root            text not null,
+    depth           integer not null,
+    mode            text not null,
+    state           text not null,
+    ended           text,
+    epoch           integer not null default 0,
+    holder          text,                    -- the process that owns the activation
+    spawn_key       text not null unique,
+    owner           text not null,
+    owner_name      text not null,
+    task            text not null,
+    model           text,
+    queue           text,
+    timeout_seconds integer,
+    budget_nano     integer,
+    spent_nano      integer not null default 0,
+    tree_nano       integer not null default 0,
+    turns           integer not null default 0,
+    crashes         integer not null default 0,
+    stopping        integer not null default 0,
+    turn            text,                    -- the turn that runs or is to be resumed
+    answer_to       text,                    -- where that turn's answer belongs
+    summary_step    integer not null default 0, -- the conversation begins at this step
+    result          text,
+    home            text,
+    doing           text not null default '',
+    created_at      integer not null,
+    active_at       integer not null,
+    ended_at        integer
+);
+create unique index sessions_label on sessions (label) where state <> 'ended';
+create index sessions_parent on sessions (parent);
+create index sessions_root on sessions (root);
+create index sessions_state on sessions (state, active_at);
+create index sessions_active on sessions (active_at);
+
+create table bindings (
+    place      text primary key,
+    session    text not null references sessions (id),
+    created_at integer not null
+) without rowid;
+create index bindings_session on bindings (session);
+
+create table mail (
+    n            integer primary key autoincrement,
+    key          text not null unique,
+    session      text not null references sessions (id),
+    kind         text not null,
+    mode         text,
+    text         text not null,
+    sender       text,
+    sender_name  text not null default '',
+    from_session text,
+    inbox        integer,
+    place        text,
+    reply_to     text,
+    attachments  text,
+    state        text not null default 'waiting', -- waiting, taken, dropped
+    turn         text,
+    created_at   integer not null
+);
+create index mail_waiting on mail (session, n) where state = 'waiting';
+create index mail_inbox on mail (inbox);
+create index mail_turn on mail (turn);
+
+create table turns (
+    id         text primary key,
+    session    text not null references sessions (id),
+    epoch      integer not null,
+    started_at integer not null,
+    ended_at   integer,
+    outcome    text
+);
+create index turns_session on turns (session, started_at);
+
+create table steps (
+    n                  integer primary key autoincrement,
+    session            text not null references sessions (id),
+    turn               text,
+    kind               text not null,
+    body               text not null,
+    model              text not null default '',
+    input_tokens       integer not null default 0,
+    output_tokens      integer not null default 0,
+    cache_read_tokens  integer not null default 0,
+    cache_write_tokens integer not null default 0,
+    cost_nano          integer not null default 0,
+    started_at         integer not null,
+    ended_at           integer not null
+);
+create index steps_session on steps (session, n);
+
+-- What is to be said. `lane` is the place whose order it keeps.
+create table deliveries (
+    n           integer primary key autoincrement,
+    key         text not null unique,
+    kind        text not null default 'message', -- message, open_thread, edit
+    lane        text not null,
+    place       text not null,
+    session     text,
+    turn        text,
+    control     integer not null default 0,
+    text        text not null,
+    body        text not null default '{}',      -- the rest of the Outbound or OpenThread
+    state       text not null default 'pending', -- pending, sending, sent, unknown, dead, cancelled
+    attempt     integer not null default 0,
+    not_before  integer not null default 0,
+    parts       text,                            -- the split, fixed at the first try
+    part        integer not null default 0,      -- parts that are said
+    message_ids text not null default '[]',
+    tried       text not null default '[]',      -- places that were unavailable
+    error       text,
+    created_at  integer not null,
+    sending_at  integer,
+    sent_at     integer
+);
+create index deliveries_lane on deliveries (lane, control desc, n) where state in ('pending', 'sending', 'unknown');
+create index deliveries_session on deliveries (session, n);
+create index deliveries_dead on deliveries (n) where state = 'dead';
+create index deliveries_place on deliveries (place, n);
+
+-- Money by day, for an agent's daily budget and /cost.
+create table spending (
+    day       text not null, -- 2026-11-21, in the bot's time zone
+    agent     text not null,
+    account   text not null,
+    model     text not null,
+    calls     integer not null,
+    tokens    integer not null,
+    cost_nano integer not null,
+    primary key (day, agent, account, model)
+) without rowid;
+
+-- Accounts joined to people by /link and pairing; the configuration's people are not here.
+create table accounts (
+    account   text primary key,
+    person    text not null,
+    role      text,
+    linked_at integer not null,
+    linked_by text not null
+) without rowid;
+
+create table pairings (
+    code       text primary key,
+    account    text not null,
+    name       text not null,
+    purpose    text not null,       -- pair, link:<person>
+    place      text,
+    created_at integer not null,
+    expires_at integer not null,
+    state      text not null default 'pending' -- pending, approved, denied, expired
+) without rowid;
+create index pairings_account on pairings (account, state);
+
+create table pairing_failures (
+    account text not null,
+    at      integer not null
+);
+create index pairing_failures_account on pairing_failures (account, at);
+
+create table audit (
+    n        integer primary key autoincrement,
+    at       integer not null,
+    actor    text not null,
+    action   text not null,
+    resource text not null,
+    session  text,
+    detail   text not null,   -- JSON
+    previous text not null,
+    hash     text not null
+);
+create index audit_session on audit (session, n);
+
+create table monitors (
+    name       text primary key,
+    definition text not null,           -- JSON, of those made in chat; '{}' for the configuration's
+    source     text not null,           -- config, chat
+    paused     integer not null default 0,
+    anchor_at  integer not null,        -- intervals count from here
+    digest     text,                    -- of what was last seen
+    content    text,                    -- what was last seen, for the difference
+    session    text,
+    last_fired integer,
+    last_error text,
+    changed_at integer not null
+) without rowid;
+
+create table firings (
+    key          text primary key,      -- monitor:<name>:<scheduled UTC>
+    monitor      text not null,
+    scheduled_at integer not null,
+    state        text not null default 'claimed', -- claimed, done, failed, skipped
+    holder       text not null,
+    outcome      text,
+    started_at   integer not null,
+    ended_at     integer
+) without rowid;
+create index firings_monitor on firings (monitor, scheduled_at);
+
+-- Buttons that were shown: an opaque id, what it means, who may press it.
+create table buttons (
+    id         text primary key,
+    action     text not null,           -- JSON
+    session    text,
+    created_at integer not null,
+    expires_at integer,
+    used_at    integer,
+    used_by    text
+) without rowid;
+
+create table files (
+    digest     text primary key,
+    size_bytes integer not null,
+    media_type text not null,
+    created_at integer not null
+) without rowid;
+
+create table leases (
+    name       text primary key,        -- a platform's connection that may exist once
+    holder     text not null,
+    expires_at integer not null
+) without rowid;
