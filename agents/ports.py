@@ -119,9 +119,10 @@ class Journal(Protocol):
     ) -> Committed | None:
         """End the turn: the session becomes idle (waiting with `park`), or ends when it is a run.
 
-        When mail that joins a running turn has come meanwhile and the outcome is DONE, the turn does not end: the steps are
-        written, that mail is returned as Committed (and `say` is said all the same), and the turn goes on. A run that ends posts its
-        result to its parent (or the nearest living ancestor, or says it at its home) in the same transaction.
+        When mail that joins a running turn has come meanwhile and the outcome is DONE, the turn does not
+        end: the steps are written, that mail is returned as Committed (and `say` is said all the same), and
+        the turn goes on. A run that ends posts its result to its parent (or the nearest living ancestor, or
+        says it at its home) in the same transaction.
         """
 
     async def stop(self, session: SessionId, now: datetime) -> bool:
@@ -184,7 +185,7 @@ class Engine(Protocol):
         """At least one activation that begins after this call sees everything committed before it."""
 
     def abort(self, session: SessionId) -> None:
-        """End the running activation, wherever it is: its task is cancelled. A committed change (stop, kill, new mail) tells the next one why."""
+        """Cancel the running activation, wherever it is. What was committed before (stop, kill, new mail) says why."""
 
     async def run(self, activate: Callable[[SessionId], Awaitable[None]]) -> None:
         """Serve until cancelled."""
@@ -198,7 +199,12 @@ class Live(Protocol):
     """Where what happens now is shown: text as it comes, tools as they run. Transient and lossy."""
 
     def publish(self, session: SessionId, kind: str, data: Mapping[str, Any]) -> None:
-        """Never blocks, never raises. Kinds: text, thinking, restarted, tool, tool_done, taken, turn, turn_done, state, cost."""
+        """Never blocks, never raises.
+
+        Kinds: turn {turn}, text {text} (a delta), thinking {text}, restarted {reason}, tool {call_id, name,
+        arguments}, tool_done {call_id, name, error}, taken {text, by}, cost {spent_usd, tokens}, state {state, doing},
+        turn_done {outcome}.
+        """
 
 
 __all__ = [

@@ -261,8 +261,8 @@ class NotAccepted(Exception):
 class Intake(Protocol):
     """Where an adapter hands over what came in. `bot.intake` fulfils it."""
 
-    async def accept(self, events: Sequence[Inbound], *, cursors: Mapping[str, str] = {}) -> None:
-        """Commit the events, and the adapter's cursors with them, in one transaction.
+    async def accept(self, events: Sequence[Inbound], *, cursors: Mapping[str, str] = {}) -> frozenset[EventId]:
+        """Commit the events, and the adapter's cursors with them, in one transaction; the ids that were new.
 
         When this returns, the events survive a crash: acknowledge them now. Copies of events already
         accepted are recognised by their id and end here. Does not wait for any answer to be made.

@@ -94,7 +94,7 @@ class _Connection(aiosqlite.Connection):
     """aiosqlite's thread with one more verb: run a whole function there, one hop for many statements."""
 
     async def run(self, work: Work[T]) -> T:
-        return await self._execute(work, self._conn)  # type: ignore[no-any-return]
+        return await self._execute(work, self._conn)  # type: ignore[no-any-return, no-untyped-call]
 
 
 class Database:
@@ -213,7 +213,7 @@ async def _connected(path: Path) -> AsyncIterator[tuple[_Connection, _Connection
         async with _connection(path) as writer:
             await writer.run(lambda connection: _prepare(connection, path))
             async with _connection(path) as reader:
-                await reader.run(lambda connection: connection.execute("pragma query_only = on") and None)
+                await reader.run(_only_reads)
                 yield writer, reader
     except sqlite3.Error as error:
         raise explain(error, path) from error
@@ -229,6 +229,10 @@ async def _connection(path: Path) -> AsyncIterator[_Connection]:
 
     async with _Connection(connect, iter_chunk_size=64) as connection:
         yield cast(_Connection, connection)
+
+
+def _only_reads(connection: sqlite3.Connection) -> None:
+    connection.execute("pragma query_only = on")
 
 
 def _lock(data: Path) -> int:
@@ -302,7 +306,7 @@ async def opened_for_reading(data: Path) -> AsyncIterator[Database]:
     if not path.exists():
         raise StorageError(f"there is no {path}: start Threadmill once, or name the right folder")
     async with _connection(path) as reader:
-        await reader.run(lambda connection: connection.execute("pragma query_only = on") and None)
+        await reader.run(_only_reads)
         database = Database(path, reader, reader)
         database._closing = True
         yield database

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
 
-from channels.base import Attachment, Channel, Inbound, NotAccepted, ThreadRef
+from channels.base import Attachment, Channel, EventId, Inbound, NotAccepted, ThreadRef
 
 
 class Fault(Enum):
@@ -53,14 +53,16 @@ class RecordingIntake:
     refuse: bool = False
     arrived: asyncio.Condition = field(default_factory=asyncio.Condition)
 
-    async def accept(self, events: Sequence[Inbound], *, cursors: Mapping[str, str] = {}) -> None:
+    async def accept(self, events: Sequence[Inbound], *, cursors: Mapping[str, str] = {}) -> frozenset[EventId]:
         if self.refuse:
             raise NotAccepted("the disk is full (test)")
         known = {event.id for event in self.events}
         async with self.arrived:
-            self.events.extend(event for event in events if event.id not in known)
+            new = [event for event in events if event.id not in known]
+            self.events.extend(new)
             self.cursors.update(cursors)
             self.arrived.notify_all()
+        return frozenset(event.id for event in new)
 
     async def cursor(self, name: str) -> str | None:
         return self.cursors.get(name)
