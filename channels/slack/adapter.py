@@ -1,0 +1,322 @@
+"""Slack as a Channel: receives through Socket Mode, says through the Web API.
+
+Commit before acknowledge: bolt's first middleware hands the payload to the intake, and bolt's answer is the
+acknowledgement; when nothing was committed it goes without, and Slack sends the event again. Every message
+carries its delivery's key as metadata, so that one whose answer was lost can be looked up (`find`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+from slack_bolt.app.async_app import AsyncApp
+from slack_bolt.request.async_request import AsyncBoltRequest
+from slack_bolt.response import BoltResponse
+from slack_sdk.web.async_client import AsyncWebClient
+
+from channels.base import (
+    Account,
+    Attachment,
+    Capability,
+    ChannelContext,
+    ChannelError,
+    ChannelName,
+    ChannelState,
+    Health,
+    Inbound,
+    Intake,
+    Limits,
+    LiveText,
+    NotAccepted,
+    OpenThread,
+    Outbound,
+    Receipt,
+    Rejected,
+    ThreadRef,
+    Unavailable,
+)
+from channels.slack import Settings
+from channels.slack.arrivals import SEEN, Arrivals, Payload
+from channels.slack.backfill import Backfill
+from channels.slack.calls import Calls, dict_of
+from channels.slack.files import download
+from channels.slack.names import Names
+from channels.slack.normalize import Identity, Reader, normalize, people_in
+from channels.slack.render import BUTTONS, TEXT_UNITS, split_text
+from channels.slack.socket import End, Socket, refused
+from channels.slack.speech import Speech
+from channels.slack.web import new_client, new_session, sdk_logger
+
+logger = logging.getLogger(__name__)
+
+ATTACHMENT_BYTES = 1_000_000_000
+SHORT_LIFE_SECONDS = 5.0
+DRAIN_SECONDS = 5.0
+
+
+class SlackChannel:
+    """See `channels.base.Channel` for what each method promises."""
+
+    capabilities = (
+        Capability.THREADS
+        | Capability.EDIT
+        | Capability.BUTTONS
+        | Capability.ATTACHMENTS_IN
+        | Capability.ATTACHMENTS_OUT
+        | Capability.TYPING
+        | Capability.DIRECT
+        | Capability.RECONCILE
+        | Capability.EPHEMERAL
+        | Capability.BACKFILL
+    )
+    limits = Limits(
+        text_units=TEXT_UNITS,
+        attachment_bytes=ATTACHMENT_BYTES,
+        per_thread_per_second=1.0,
+        burst_per_thread=5,
+        button_count=BUTTONS,
+    )
+
+    def __init__(self, settings: Settings, context: ChannelContext) -> None:
+        self.name: ChannelName = context.name
+        self._settings = settings
+        self._context = context
+        self._health = Health(state=ChannelState.CONNECTING, since=_now(), detail="not started yet")
+        self._calls = Calls(self._locked_out)
+        self._commands = frozenset(command.name.lstrip("/") for command in context.commands)
+        self._me = Identity(team="", user="")
+        self._names = Names(self._look_up_name)
+        self._directs: dict[str, ThreadRef] = {}
+        self._session: aiohttp.ClientSession | None = None
+        self._client: AsyncWebClient | None = None
+        self._speech: Speech | None = None
+
+    def health(self) -> Health:
+        return self._health
+
+    async def __aenter__(self) -> Self:
+        self._session = new_session()
+        self._client = new_client(
+            self._session,
+            token=self._settings.bot_token.get_secret_value(),
+            base_url=self._settings.base_url,
+            user_agent=self._context.user_agent,
+        )
+        self._speech = Speech(self._client, self._session, self._calls, self._context.files)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+        self._session = self._client = self._speech = None
+
+    # Receiving ----------------------------------------------------------------------------------------------
+
+    async def run(self, intake: Intake) -> None:
+        client, session = self._opened()
+        self._be(ChannelState.CONNECTING, "connecting to Slack")
+        try:
+            await self._identify(client)
+            async with asyncio.TaskGroup() as group:
+                await self._serve(intake, client, session, group)
+        except* ChannelError as errors:
+            error = next(_leaves(errors))
+            self._be(ChannelState.DOWN, str(error))
+        else:
+            return
+        raise error
+
+    async def _serve(
+        self, intake: Intake, client: AsyncWebClient, session: aiohttp.ClientSession, group: asyncio.TaskGroup
+    ) -> None:
+        """One socket after the other, until one cannot be opened."""
+        seen = await intake.cursor(SEEN) or ""
+        arrivals = Arrivals(intake, self._read, group, seen=seen)
+        app = self._bolt(client, arrivals)
+        socket, opened = await self._open(app, client, session, group), time.monotonic()
+        try:
+            await self._catch_up(intake, client, arrivals, group)
+            group.create_task(socket.read())
+            while True:
+                how = await socket.ending
+                if (refusal := refused(how)) is not None:
+                    raise refusal
+                if how is End.REFRESH:
+                    successor = await self._open(app, client, session, group)
+                    group.create_task(socket.drain(DRAIN_SECONDS))
+                else:
+                    await socket.close()
+                    self._be(ChannelState.CONNECTING, "the connection to Slack was lost, connecting again")
+                    if time.monotonic() - opened < SHORT_LIFE_SECONDS:
+                        raise Unavailable("Slack ends each connection as soon as it is open")
+                    successor = await self._open(app, client, session, group)
+                    await self._catch_up(intake, client, arrivals, group)
+                socket, opened = successor, time.monotonic()
+                group.create_task(socket.read())
+        finally:
+            await socket.close()
+
+    def _bolt(self, client: AsyncWebClient, arrivals: Arrivals) -> AsyncApp:
+        async def commit(req: AsyncBoltRequest) -> BoltResponse:
+            try:
+                await arrivals.commit(req.body)
+            except NotAccepted as error:
+                logger.warning("not acknowledged to Slack, which will send it again: %s", error)
+                return BoltResponse(status=503, body="not committed")
+            return BoltResponse(status=200, body="")
+
+        # Before authorisation, because bolt answers 200 when that fails, and the event would be lost.
+        return AsyncApp(client=client, logger=sdk_logger, name="threadmill", before_authorize=commit)
+
+    async def _open(
+        self, app: AsyncApp, client: AsyncWebClient, session: aiohttp.ClientSession, group: asyncio.TaskGroup
+    ) -> Socket:
+        token = self._settings.app_token
+        if token is None:
+            raise Rejected("Socket Mode needs app_token: make an app-level token with the scope connections:write")
+        opening = client.apps_connections_open(app_token=token.get_secret_value())
+        answer = await self._calls.ask("open a socket", opening)
+        address = answer.get("url")
+        if not isinstance(address, str) or not address.startswith(("ws://", "wss://")):
+            raise Unavailable("Slack gave no address for a socket")
+        socket = await Socket(app, session, group, address).__aenter__()
+        self._be(ChannelState.CONNECTED, "")
+        return socket
+
+    async def _catch_up(
+        self, intake: Intake, client: AsyncWebClient, arrivals: Arrivals, group: asyncio.TaskGroup
+    ) -> None:
+        seen = await intake.cursor(SEEN)
+        if not seen:
+            return
+        backfill = Backfill(client, self._calls, arrivals, self._read)
+        backfill.hold(await intake.bound_threads())
+        group.create_task(backfill.fill(seen))
+
+    async def _read(self, payloads: Sequence[Payload]) -> list[list[Inbound]]:
+        people = {person for payload in payloads for person in people_in(payload)} - {self._me.user}
+        names = await self._names.of(people)
+        reader = Reader(channel=self.name, me=self._me, names=names, commands=self._commands)
+        return [normalize(payload, reader, now=_now()) for payload in payloads]
+
+    async def _identify(self, client: AsyncWebClient) -> None:
+        answer = await self._calls.ask("say who the bot is", client.auth_test())
+        team, user, bot = (str(answer.get(key) or "") for key in ("team_id", "user_id", "bot_id"))
+        self._me = Identity(team=team, user=user, bot=bot)
+
+    async def _look_up_name(self, user: str) -> str:
+        client, _ = self._opened()
+        if user.startswith("B"):
+            return ""
+        try:
+            answer = await self._calls.ask("look up a name", client.users_info(user=user))
+        except ChannelError:
+            return ""
+        found = dict_of(answer, "user")
+        profile = dict_of(found, "profile")
+        name = profile.get("display_name") or profile.get("real_name") or found.get("real_name") or found.get("name")
+        return name if isinstance(name, str) else ""
+
+    # Saying -------------------------------------------------------------------------------------------------
+
+    def split(self, message: Outbound) -> Sequence[Outbound]:
+        texts = split_text(message.text)
+        if len(texts) == 1:
+            return (message,)
+        last = len(texts) - 1
+        return tuple(
+            replace(
+                message,
+                key=type(message.key)(f"{message.key}#{index}"),
+                text=text,
+                attachments=message.attachments if index == last else (),
+                buttons=message.buttons if index == last else (),
+                reply_to=message.reply_to if index == 0 else None,
+            )
+            for index, text in enumerate(texts)
+        )
+
+    async def send(self, part: Outbound) -> Receipt:
+        return await self._speaking().send(part, me=self._me)
+
+    async def edit(self, part: Outbound, message_id: str) -> None:
+        await self._speaking().edit(part, message_id)
+
+    async def find(self, part: Outbound, since: datetime) -> Receipt | None:
+        return await self._speaking().find(part, since, me=self._me)
+
+    async def open_thread(self, request: OpenThread) -> ThreadRef:
+        return await self._speaking().open_thread(request)
+
+    async def direct(self, account: Account) -> ThreadRef:
+        client, _ = self._opened()
+        channel, _, person = account.partition(":")
+        user = person.rpartition("/")[2]
+        if channel != self.name or not user:
+            raise Rejected(f"{account} is not an account of {self.name}")
+        if user not in self._directs:
+            answer = await self._calls.ask("open a direct conversation", client.conversations_open(users=[user]))
+            room = dict_of(answer, "channel").get("id")
+            if not isinstance(room, str) or not room:
+                raise Rejected(f"Slack opened no direct conversation with {account}")
+            self._directs[user] = ThreadRef(channel=self.name, space=self._me.team, room=room)
+        return self._directs[user]
+
+    async def typing(self, where: ThreadRef) -> None:
+        if self._speech is not None:
+            await self._speech.typing(where)
+
+    async def fetch(self, attachment: Attachment, limit_bytes: int) -> AsyncIterator[bytes]:
+        client, session = self._opened()
+        chunks = download(client, session, attachment, limit_bytes)
+        while True:
+            async with self._calls.guarded("give a file"):
+                try:
+                    chunk = await anext(chunks)
+                except StopAsyncIteration:
+                    return
+            yield chunk
+
+    async def live(self, where: ThreadRef, reply_to: str | None = None) -> LiveText:
+        raise Rejected(f"{self.name} does not show text while it is written")
+
+    # State --------------------------------------------------------------------------------------------------
+
+    def _opened(self) -> tuple[AsyncWebClient, aiohttp.ClientSession]:
+        if self._client is None or self._session is None:
+            raise Unavailable(f"the channel {self.name} is not open")
+        return self._client, self._session
+
+    def _speaking(self) -> Speech:
+        if self._speech is None:
+            raise Unavailable(f"the channel {self.name} is not open")
+        return self._speech
+
+    def _locked_out(self, sentence: str) -> None:
+        self._be(ChannelState.DOWN, sentence)
+
+    def _be(self, state: ChannelState, detail: str) -> None:
+        if (state, detail) != (self._health.state, self._health.detail):
+            self._health = Health(state=state, since=_now(), detail=detail)
+
+
+def _leaves(group: BaseExceptionGroup[ChannelError]) -> Any:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,48 @@
+"""Slack's pace: about one message a second in a channel, with short bursts, counted for each channel alone.
+
+Pure arithmetic over a clock that is given. One channel's pause never holds up another, and what a person
+waits for (a command's reply) may borrow from the seconds to come when other messages have used up the present.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+PATIENCE_SECONDS = 2.0
+"""How long a send may wait here; beyond it the courier is told when to come back."""
+
+
+@dataclass(slots=True)
+class _Room:
+    free_at: float  # when the bucket would be full again
+    paused_until: float = 0.0
+
+
+class Pace:
+    """A bucket for each room: `burst` messages at once, one more each `interval_seconds`."""
+
+    def __init__(self, *, interval_seconds: float, burst: int, borrow: int = 3, rooms: int = 10_000) -> None:
+        self._interval = interval_seconds
+        self._burst = burst
+        self._borrow = borrow
+        self._rooms: OrderedDict[str, _Room] = OrderedDict()
+        self._most = rooms
+
+    def wait_seconds(self, room: str, now: float, *, control: bool = False) -> float:
+        """How long a message to this room must wait. Counted as sent, unless that is over PATIENCE_SECONDS."""
+        state = self._rooms.pop(room, None) or _Room(free_at=now)
+        self._rooms[room] = state
+        while len(self._rooms) > self._most:
+            self._rooms.popitem(last=False)
+        free_at = max(state.free_at, now)
+        ahead = self._burst - 1 + (self._borrow if control else 0)
+        wait = max(free_at - ahead * self._interval, state.paused_until, now) - now
+        if wait <= PATIENCE_SECONDS:
+            state.free_at = free_at + self._interval
+        return wait
+
+    def pause(self, room: str, until: float) -> None:
+        """Slack said when this room may be written to again."""
+        state = self._rooms.setdefault(room, _Room(free_at=0.0))
+        state.paused_until = max(state.paused_until, until)

@@ -1,0 +1,249 @@
+"""Markdown to what Slack shows: pure.
+
+A message goes out twice in one call: as a `markdown` block, which Slack renders itself (headings, tables,
+lists, code with its language), and as `text` in Slack's older mrkdwn, which notifications and screen readers
+use and which stays when a block is refused. Nothing in either notifies anybody.
+
+Sources: *markdown block* (12,000 characters over all such blocks of a message), chat.postMessage (`text` up to
+40,000), *button element* (text 75, action_id 255), *actions block* (25 elements).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from markdown_it.tree import SyntaxTreeNode
+
+from channels.base import Button
+from channels.markdown import grid, parse, plain, safe_cut, table_rows
+
+TEXT_UNITS = 11_000
+"""A part's length. Slack says 12,000 for markdown blocks; the rest is room for what it adds when it converts them."""
+
+BUTTONS = 25
+PLAIN_UNITS = 39_000
+
+_JOINER = "\u2060"
+_OPENING = r"(?:<|&lt;|&\#0*60;|&\#[xX]0*3[cC];)"
+_CALLS = re.compile(rf"({_OPENING})(?=[!](?:channel|here|everyone|group|subteam|date)\b|@[A-Za-z0-9])", re.IGNORECASE)
+_BARE_CALLS = re.compile(r"(?<![\w.])@(?=(?:channel|here|everyone|group)\b)", re.IGNORECASE)
+_FENCE = re.compile(r"^([ \t]*)(`{3,}|~{3,})([^\n]*)$", re.MULTILINE)
+
+
+def harmless(text: str) -> str:
+    """The same to the eye; nobody is called by it."""
+    return _BARE_CALLS.sub("@" + _JOINER, _CALLS.sub(rf"\1{_JOINER}", text))
+
+
+def units(text: str) -> int:
+    """Length as counted in UTF-16, the larger of the ways in which Slack's clients and servers count."""
+    return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
+
+
+def blocks(text: str, buttons: Sequence[Button] = ()) -> list[dict[str, Any]]:
+    """Block Kit for a part that fits."""
+    found: list[dict[str, Any]] = []
+    if text.strip():
+        found.append({"type": "markdown", "text": harmless(text)})
+    if buttons:
+        found.append(actions(buttons))
+    return found
+
+
+def plain_blocks(text: str, buttons: Sequence[Button]) -> list[dict[str, Any]]:
+    """The oldest form of all, for when Slack refuses a block: sections of plain text, and the buttons."""
+    body = harmless(plain(parse(text)) or text)
+    sections = [body[at : at + 2900] for at in range(0, len(body), 2900)][:40]
+    found: list[dict[str, Any]] = [
+        {"type": "section", "text": {"type": "plain_text", "text": section, "emoji": False}}
+        for section in sections
+        if section.strip()
+    ]
+    return [*found, actions(buttons)] if buttons else found
+
+
+def actions(buttons: Sequence[Button]) -> dict[str, Any]:
+    elements: list[dict[str, Any]] = []
+    for button in buttons[:BUTTONS]:
+        label = harmless(button.label) or "…"
+        element: dict[str, Any] = {
+            "type": "button",
+            "action_id": button.id,
+            "text": {"type": "plain_text", "text": label if len(label) <= 75 else label[:74] + "…", "emoji": True},
+        }
+        if button.danger:
+            element["style"] = "danger"
+        elements.append(element)
+    return {"type": "actions", "elements": elements}
+
+
+def escape(text: str) -> str:
+    """Slack's three control characters, as its documents ask."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def quoted(text: str) -> str:
+    """One line of plain text as Markdown that shows exactly that."""
+    return re.sub(r"([\\`*_~\[\]<>|#!])", r"\\\1", text)
+
+
+def mrkdwn(text: str) -> str:
+    """The text in Slack's older markup, at most PLAIN_UNITS long."""
+    rendered = harmless(_blocks(parse(text)))
+    if len(rendered) <= PLAIN_UNITS:
+        return rendered
+    return rendered[: safe_cut(rendered, PLAIN_UNITS)] + " …"
+
+
+def split_text(text: str, limit: int = TEXT_UNITS) -> list[str]:
+    """Parts of at most `limit` units, cut between paragraphs where that is possible, with code fences whole."""
+    parts: list[str] = []
+    rest, fence = text, ""
+    while True:
+        opening = f"{fence}\n" if fence else ""
+        if units(harmless(opening + rest)) <= limit:
+            parts.append(opening + rest)
+            return [part for part in parts if part.strip()] or [text]
+        margin = len(harmless(rest[:limit])) - len(rest[:limit])
+        room = max(limit - units(opening) - 80 - margin, limit // 4)
+        cut = _cut(rest, room, bool(fence))
+        head, rest = rest[:cut], rest[cut:]
+        fence = _open_fence(head, fence)
+        closing = "\n" + _closing(fence) if fence else ""
+        parts.append(opening + head.rstrip("\n") + closing)
+        rest = rest.removeprefix("\n") if fence else rest.lstrip("\n")
+
+
+def _cut(text: str, room: int, inside: bool) -> int:
+    """Where to end a part that may have `room` units: after a paragraph, a line, a word, or a grapheme."""
+    end = _index(text, room)
+    if not inside:
+        paragraph = text.rfind("\n\n", end // 2, end)
+        if paragraph > 0 and not _open_fence(text[:paragraph], ""):
+            return paragraph + 1
+    before = _before_fence(text, end, inside)
+    if before is not None:
+        return before
+    line = text.rfind("\n", end // 4, end)
+    if line > 0:
+        return line + 1
+    space = text.rfind(" ", end // 2, end)
+    return space + 1 if space > 0 else max(safe_cut(text, end), 1)
+
+
+def _before_fence(text: str, end: int, inside: bool) -> int | None:
+    """Where the last code block that would be cut begins, when enough text stands before it."""
+    if inside or not _open_fence(text[:end], ""):
+        return None
+    start = [match.start() for match in _FENCE.finditer(text, 0, end)][-1]
+    return start if start > end // 2 else None
+
+
+def _index(text: str, room: int) -> int:
+    if text.isascii():
+        return min(room, len(text))
+    used = 0
+    for index, character in enumerate(text):
+        used += 2 if character > "\uffff" else 1
+        if used > room:
+            return index
+    return len(text)
+
+
+def _open_fence(text: str, before: str) -> str:
+    """The line that opened the fence which is still open at the end of the text; empty when none is."""
+    current = before
+    for match in _FENCE.finditer(text):
+        _, marker, info = match.groups()
+        if not current:
+            if marker[0] == "~" or "`" not in info:
+                current = match[0] if len(match[0]) <= 60 else match[1] + marker
+        elif marker[0] == current.lstrip()[0] and len(marker) >= _marker_length(current) and not info.strip():
+            current = ""
+    return current
+
+
+def _marker_length(fence: str) -> int:
+    stripped = fence.lstrip()
+    return len(stripped) - len(stripped.lstrip(stripped[0]))
+
+
+def _closing(fence: str) -> str:
+    indent = fence[: len(fence) - len(fence.lstrip())]
+    return indent + fence.lstrip()[0] * _marker_length(fence)
+
+
+def _blocks(node: SyntaxTreeNode, tight: bool = False) -> str:
+    return ("\n" if tight else "\n\n").join(part for part in (_block(child) for child in node.children) if part)
+
+
+def _block(node: SyntaxTreeNode) -> str:
+    match node.type:
+        case "heading":
+            inner = "".join(_inline(node.children))
+            return f"*{inner}*" if inner.strip() and "*" not in inner else inner
+        case "fence" | "code_block":
+            return "```\n" + escape(node.content.rstrip("\n")) + "\n```"
+        case "blockquote":
+            return "\n".join("> " + line for line in _blocks(node).split("\n"))
+        case "bullet_list" | "ordered_list":
+            return "\n".join(_items(node))
+        case "table":
+            rows = [[plain(cell) for cell in row] for row in table_rows(node)]
+            return "```\n" + escape(grid(rows)) + "\n```"
+        case "hr":
+            return "———"
+        case "paragraph" | "inline":
+            return "".join(_inline([node]))
+        case _:
+            return escape(plain(node))
+
+
+def _items(node: SyntaxTreeNode) -> Iterator[str]:
+    start = int(node.attrs.get("start", 1) or 0) if node.type == "ordered_list" else None
+    for index, item in enumerate(node.children):
+        sign = "• " if start is None else f"{start + index}. "
+        yield sign + _blocks(item, tight=True).replace("\n", "\n" + " " * 4)
+
+
+def _inline(nodes: Sequence[SyntaxTreeNode]) -> Iterator[str]:
+    for node in nodes:
+        inner = "".join(_inline(node.children))
+        match node.type:
+            case "strong":
+                yield _around(inner, "*")
+            case "em":
+                yield _around(inner, "_")
+            case "s":
+                yield _around(inner, "~")
+            case "code_inline":
+                yield "`" + escape(node.content) + "`"
+            case "link":
+                yield _link(str(node.attrs.get("href", "")), inner, plain(node))
+            case "image":
+                yield _link(str(node.attrs.get("src", "")), escape(plain(node)), plain(node))
+            case "softbreak" | "hardbreak":
+                yield "\n"
+            case "paragraph" | "inline" | "spoiler":
+                yield inner
+            case _:
+                yield inner or escape(node.content)
+
+
+def _around(inner: str, sign: str) -> str:
+    """Signs stand at words only: Slack shows them as they are next to a space."""
+    stripped = inner.strip()
+    if not stripped or sign in stripped or "\n" in stripped:
+        return inner
+    return inner.replace(stripped, f"{sign}{stripped}{sign}", 1)
+
+
+def _link(address: str, inner: str, label: str) -> str:
+    safe = escape(address).replace("|", "%7C").replace(" ", "%20")
+    if not re.match(r"(?:https?|mailto|tel):", address, re.IGNORECASE):
+        return f"{inner} ({safe})" if address and address != label else inner
+    if label == address:
+        return f"<{safe}>"
+    return f"<{safe}|{inner.replace('|', '¦').replace(chr(10), ' ')}>" if inner.strip() else f"<{safe}>"

@@ -1,0 +1,265 @@
+"""Saying things on Slack: posts, answers to a command, edits, threads, files, and finding what was said.
+
+A post is never repeated here. When its answer is lost that is an UnknownOutcome, and `find` looks for the key in
+the message's metadata (for files, which take no metadata, for ours with the same names). A message that Slack
+refuses for its form alone is said again in a plainer one, which is safe: it was refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import aiohttp
+from slack_sdk.errors import SlackApiError
+from slack_sdk.web.async_client import AsyncWebClient
+
+from channels.base import (
+    ChannelError,
+    Files,
+    OpenThread,
+    Outbound,
+    Receipt,
+    Rejected,
+    TemporaryFailure,
+    ThreadRef,
+    UnknownOutcome,
+)
+from channels.slack.calls import Calls, dict_of, list_of
+from channels.slack.errors import UNFIT, retry_after, word_of
+from channels.slack.files import safe_name, share, shared_as, upload
+from channels.slack.history import messages_in
+from channels.slack.normalize import ASKED_BY, Identity, ts_order, ts_time
+from channels.slack.pace import PATIENCE_SECONDS, Pace
+from channels.slack.render import blocks, mrkdwn, plain_blocks, quoted, split_text
+from channels.slack.web import proxy_for
+
+EVENT_TYPE = "threadmill_delivery"
+LOOK_BACK = timedelta(minutes=5)
+"""Slack's clock and ours may differ."""
+
+COMMENT_LENGTH = 3000
+STATUS = "is working on it…"
+
+Form = dict[str, Any]
+
+
+class Speech:
+    """The outgoing half of a Slack channel."""
+
+    def __init__(self, client: AsyncWebClient, session: aiohttp.ClientSession, calls: Calls, files: Files) -> None:
+        self._client = client
+        self._http = session
+        self._calls = calls
+        self._files = files
+        self._pace = Pace(interval_seconds=1.0, burst=5)
+
+    async def send(self, part: Outbound, *, me: Identity) -> Receipt:
+        handle = part.answer_with or ""
+        if _only_for_one(part):
+            if handle.startswith(ASKED_BY):
+                return await self._whisper(part, handle.removeprefix(ASKED_BY))
+            return await self._answer(part, handle, visible=False)
+        await self._turn(part)
+        try:
+            if part.attachments:
+                return await self._say_with_files(part, me)
+            return await self._post(part)
+        except Rejected:
+            if not handle or handle.startswith(ASKED_BY) or part.attachments:
+                raise
+            # A command can be typed where the bot is no member; its own address works there all the same.
+            return await self._answer(part, handle, visible=True)
+
+    async def edit(self, part: Outbound, message_id: str) -> None:
+        await self._fitting(
+            part, "edit a message", lambda form: self._client.chat_update(channel=part.to.room, ts=message_id, **form)
+        )
+
+    async def open_thread(self, request: OpenThread) -> ThreadRef:
+        room, thread = request.room, request.anchor
+        texts = split_text(request.first_text) if request.first_text.strip() else []
+        if thread is None:
+            title = " ".join(request.title.split())
+            heading = f"**{quoted(title)}**" if title else ""
+            first = "\n\n".join(text for text in (heading, *texts[:1]) if text)
+            pieces = [*split_text(first), *texts[1:]]
+            receipt = await self._post(Outbound(key=request.key, to=room, text=pieces[0]))
+            thread, texts = receipt.message_ids[0], pieces[1:]
+        place = ThreadRef(channel=room.channel, space=room.space, room=room.room, thread=thread)
+        for index, text in enumerate(texts):
+            await self._post(Outbound(key=type(request.key)(f"{request.key}#{index}"), to=place, text=text))
+        return place
+
+    async def find(self, part: Outbound, since: datetime, *, me: Identity) -> Receipt | None:
+        if _only_for_one(part):
+            raise UnknownOutcome("an answer that only one person sees cannot be looked up on Slack")
+        if _in_one_message(part):
+            return await self._find_files(part, since, me)
+        return await self._find_post(part, since)
+
+    async def typing(self, where: ThreadRef) -> None:
+        """Slack shows a status under a thread until the next message there. It has none for rooms."""
+        if where.thread is None:
+            return
+        try:
+            async with self._calls.guarded("show a status", seconds=5.0):
+                await self._client.assistant_threads_setStatus(
+                    channel_id=where.room, thread_ts=where.thread, status=STATUS
+                )
+        except ChannelError:
+            return
+
+    # Ways of saying it --------------------------------------------------------------------------------------
+
+    async def _post(self, part: Outbound) -> Receipt:
+        metadata = {"event_type": EVENT_TYPE, "event_payload": {"key": part.key}}
+
+        def post(form: Form) -> Awaitable[Any]:
+            return self._client.chat_postMessage(
+                channel=part.to.room,
+                thread_ts=part.to.thread,
+                unfurl_links=False,
+                unfurl_media=False,
+                metadata=metadata,
+                **form,
+            )
+
+        answer = await self._fitting(part, "post a message", post, says=True)
+        ts = answer.get("ts")
+        if not isinstance(ts, str) or not ts:
+            raise UnknownOutcome("Slack took the message but gave no id")
+        return _receipt(ts)
+
+    async def _whisper(self, part: Outbound, user: str) -> Receipt:
+        """Only this person sees it, in the place of the question, until they reload."""
+
+        def whisper(form: Form) -> Awaitable[Any]:
+            return self._client.chat_postEphemeral(channel=part.to.room, thread_ts=part.to.thread, user=user, **form)
+
+        answer = await self._fitting(part, "answer one person", whisper, says=True)
+        ts = answer.get("message_ts")
+        return _receipt(ts if isinstance(ts, str) else "")
+
+    async def _answer(self, part: Outbound, address: str, *, visible: bool) -> Receipt:
+        """Through the address that came with a command or a button (five times, for thirty minutes)."""
+        kind = "in_channel" if visible else "ephemeral"
+        common: Form = {"response_type": kind, "replace_original": False}
+        if part.to.thread:
+            common["thread_ts"] = part.to.thread
+        for form in ({"blocks": blocks(part.text, part.buttons)}, {}):
+            body = {**common, "text": mrkdwn(part.text), **form}
+            async with (
+                self._calls.guarded("answer a command", says=True),
+                self._http.post(address, json=body, proxy=proxy_for(address)) as response,
+            ):
+                status, word = response.status, (await response.text())[:200]
+                headers = response.headers
+            if status == 200 and ('"ok":false' not in word.replace(" ", "")):
+                return _receipt("")
+            if status == 429:
+                raise TemporaryFailure("Slack asks to answer a command more slowly", retry_after=retry_after(headers))
+            if status >= 500:
+                raise TemporaryFailure(f"Slack could not answer a command just now (status {status})")
+            if not any(unfit in word for unfit in UNFIT):
+                break
+        raise Rejected("Slack no longer takes an answer to this command: its address works for thirty minutes")
+
+    async def _say_with_files(self, part: Outbound, me: Identity) -> Receipt:
+        """Short text without buttons goes with the files, in one message. Otherwise the files come first and the
+        post with the key last, so that the key stands for both; files that are there already stay single."""
+        if not _in_one_message(part):
+            if await self._find_files(part, datetime.now(UTC), me) is None:
+                await self._share(part, "")
+            return await self._post(part)
+        return await self._share(part, mrkdwn(part.text))
+
+    async def _share(self, part: Outbound, comment: str) -> Receipt:
+        async with self._calls.guarded("take a file"):
+            uploaded = [
+                (await upload(self._client, self._http, self._files, attachment), attachment.name)
+                for attachment in part.attachments
+            ]
+        await self._calls.ask("share a file", share(self._client, part.to, uploaded, comment), says=True)
+        try:
+            async with self._calls.guarded("show a file", seconds=5.0):
+                return _receipt(await shared_as(self._client, uploaded[0][0], part.to.room))
+        except ChannelError:
+            return _receipt("")
+
+    async def _fitting(
+        self, part: Outbound, doing: str, call: Callable[[Form], Awaitable[Any]], *, says: bool = False
+    ) -> Any:
+        """Make the call with the message in the best form that Slack takes."""
+        text = mrkdwn(part.text)
+        native = blocks(part.text, part.buttons)
+        if not native:
+            raise Rejected("there is nothing to say in this message")
+        forms: tuple[Form, ...] = (
+            {"text": text, "blocks": native},
+            {"text": text, "blocks": plain_blocks(part.text, part.buttons)},
+        )
+        try:
+            async with self._calls.guarded(doing, says=says):
+                try:
+                    return await call(forms[0])
+                except SlackApiError as error:
+                    if word_of(error) not in UNFIT:
+                        raise
+                return await call(forms[1])
+        except TemporaryFailure as error:
+            if error.retry_after is not None:
+                self._pace.pause(part.to.room, time.monotonic() + error.retry_after.total_seconds())
+            raise
+
+    async def _turn(self, part: Outbound) -> None:
+        """Wait for this room's turn, or say when it comes."""
+        wait = self._pace.wait_seconds(part.to.room, time.monotonic(), control=part.control)
+        if wait > PATIENCE_SECONDS:
+            raise TemporaryFailure("this channel has had its messages for now", retry_after=timedelta(seconds=wait))
+        if wait > 0:
+            await asyncio.sleep(wait)
+
+    # Finding what was said ----------------------------------------------------------------------------------
+
+    async def _find_post(self, part: Outbound, since: datetime) -> Receipt | None:
+        async for message in messages_in(self._client, self._calls, part.to, _oldest(since), metadata=True):
+            metadata = dict_of(message, "metadata")
+            if metadata.get("event_type") == EVENT_TYPE:
+                payload = dict_of(metadata, "event_payload")
+                if payload.get("key") == part.key and isinstance(ts := message.get("ts"), str):
+                    return _receipt(ts)
+        return None
+
+    async def _find_files(self, part: Outbound, since: datetime, me: Identity) -> Receipt | None:
+        wanted = sorted(safe_name(file.name) for file in part.attachments)
+        async for message in messages_in(self._client, self._calls, part.to, _oldest(since)):
+            if message.get("user") != me.user and message.get("bot_id") != me.bot:
+                continue
+            found = sorted(str(file.get("name")) for file in list_of(message, "files"))
+            if found == wanted and isinstance(ts := message.get("ts"), str):
+                return _receipt(ts)
+        return None
+
+
+def _only_for_one(part: Outbound) -> bool:
+    """Whether the answer is shown to one person: a private one, and the reply to a native command."""
+    if not part.answer_with:
+        return False
+    return part.private or (part.control and not part.answer_with.startswith(ASKED_BY))
+
+
+def _in_one_message(part: Outbound) -> bool:
+    return bool(part.attachments) and not part.buttons and len(part.text) <= COMMENT_LENGTH
+
+
+def _oldest(since: datetime) -> str:
+    return f"{(since - LOOK_BACK).timestamp():.6f}"
+
+
+def _receipt(ts: str) -> Receipt:
+    now = datetime.now(UTC)
+    return Receipt(message_ids=(ts,) if ts else (), sent_at=ts_time(ts, now) if ts_order(ts) != (0, 0) else now)
