@@ -1,0 +1,185 @@
+"""The Bot API through python-telegram-bot's Bot, answered with plain data.
+
+The library's objects are not built: one odd field in one update would make it refuse the whole batch for ever, and
+one in the answer to a message would hide that the message was sent. Its requests, encoding and connections
+are used as they are. `call` is the one way out, so that the pace is kept, errors are told in the
+core's words, and the token stays out of every text and log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import ssl
+import time
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+from telegram import Bot
+from telegram.error import TelegramError
+from telegram.request import HTTPXRequest, RequestData
+
+from channels.base import Rejected, TemporaryFailure
+from channels.telegram import Settings
+from channels.telegram.errors import Refusal, Unreadable, read_answer, timed_out, translate
+from channels.telegram.pace import Lane, Pace
+
+CALL_SECONDS = 25.0
+"""Longest that a call may take, waiting for its turn not counted."""
+
+_PATIENCE_SECONDS = 2.0
+_CONNECTIONS = 256
+_POLL_GRACE_SECONDS = 10.0
+_LOGS_WITH_ADDRESSES = ("httpx", "telegram.Bot", "telegram.ext.ExtBot")
+
+
+class Requests(HTTPXRequest):
+    """The library's connections, with answers that are no success kept whole."""
+
+    async def do_request(
+        self, url: str, method: str, request_data: RequestData | None = None, *timeouts: Any, **named_timeouts: Any
+    ) -> tuple[int, bytes]:
+        status, body = await super().do_request(url, method, request_data, *timeouts, **named_timeouts)
+        if not 200 <= status <= 299:
+            raise Refusal(read_answer(status, body))
+        return status, body
+
+    @staticmethod
+    def parse_json_payload(payload: bytes) -> dict[str, Any]:
+        try:
+            data = json.loads(payload)
+        except ValueError as error:
+            raise Unreadable("the answer is not JSON") from error
+        if isinstance(data, dict) and data.get("ok") is False:
+            raise Refusal(read_answer(200, payload))
+        if not isinstance(data, dict) or "result" not in data:
+            raise Unreadable("the answer has no result")
+        return data
+
+    async def download(self, url: str) -> AsyncIterator[bytes]:
+        """The content at an address, piece by piece. Redirects are not followed."""
+        try:
+            async with self._client.stream("GET", url) as response:
+                if not response.is_success:
+                    raise Refusal(read_answer(response.status_code, await response.aread()))
+                async for piece in response.aiter_bytes():
+                    yield piece
+        except httpx.HTTPError as error:
+            raise TelegramError("the download broke off") from error
+
+
+class PlainBot(Bot):
+    """The library's Bot without its objects: what the server answered, as it is."""
+
+    async def ask(self, method: str, data: dict[str, Any], read_seconds: float) -> Any:
+        return await self._post(method, data, read_timeout=read_seconds)
+
+
+class Client:
+    """One bot at one server. Open with `async with`; that makes no network call."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._token = settings.token.get_secret_value()
+        base = settings.file_url
+        self._file_url = base.format(token=self._token) if "{token}" in base else f"{base}{self._token}"
+        self.pace = Pace(settings.ceiling)
+        secure = any(url.startswith("https:") for url in (settings.base_url, settings.file_url))
+        # One context for all connections: each takes 20 ms and half a megabyte to make.
+        verify = httpx.create_ssl_context() if secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        connections = {"verify": verify, "limits": httpx.Limits(max_connections=_CONNECTIONS, keepalive_expiry=20.0)}
+        self._requests = Requests(connect_timeout=5.0, pool_timeout=2.0, httpx_kwargs=connections)
+        self._poll_requests = Requests(connection_pool_size=2, connect_timeout=5.0, httpx_kwargs={"verify": verify})
+        self._redaction = _Redaction(self._token)
+        for name in _LOGS_WITH_ADDRESSES:
+            logging.getLogger(name).addFilter(self._redaction)
+        self._bot = PlainBot(
+            self._token,
+            base_url=settings.base_url,
+            base_file_url=settings.file_url,
+            request=self._requests,
+            get_updates_request=self._poll_requests,
+        )
+
+    async def __aenter__(self) -> Self:
+        for requests in (self._requests, self._poll_requests):
+            await requests.initialize()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for requests in (self._requests, self._poll_requests):
+            await requests.shutdown()
+        for name in _LOGS_WITH_ADDRESSES:
+            logging.getLogger(name).removeFilter(self._redaction)
+
+    async def call(self, method: str, *, repeatable: bool = False, doing: str = "", **data: Any) -> Any:
+        """Ask the server. Raises the core's errors; what `repeatable` says, see errors.translate."""
+        doing = doing or method
+        try:
+            return await self.attempt(method, **data)
+        except TimeoutError as error:
+            raise timed_out(doing, repeatable=repeatable) from error
+        except TelegramError as error:
+            raise translate(error, doing, repeatable=repeatable) from error
+
+    async def attempt(self, method: str, **data: Any) -> Any:
+        """Like `call`, with the server's own errors."""
+        async with asyncio.timeout(CALL_SECONDS):
+            try:
+                return await self._bot.ask(method, data, CALL_SECONDS)
+            except Refusal as refusal:
+                chat, wait = data.get("chat_id"), refusal.answer.retry_after
+                if chat is not None and refusal.answer.status == 429:
+                    self.pace.refused(str(chat), time.monotonic(), wait.total_seconds() if wait else 1.0)
+                raise
+
+    async def updates(self, offset: int | None, wanted: tuple[str, ...], hold_seconds: int) -> list[Any]:
+        """The next batch, not before there is one or the time is over. Raises the server's own errors."""
+        data = {"offset": offset, "timeout": hold_seconds, "allowed_updates": list(wanted), "limit": 100}
+        async with asyncio.timeout(hold_seconds + _POLL_GRACE_SECONDS):
+            batch = await self._bot.ask("getUpdates", data, hold_seconds + _POLL_GRACE_SECONDS)
+        if not isinstance(batch, list):
+            raise Unreadable("the updates are no list")
+        return batch
+
+    async def turn(self, chat: str, lane: Lane) -> None:
+        """Wait until the limits let a message into this chat. Raises TemporaryFailure when that is not soon."""
+        wait = self.pace.reserve(chat, time.monotonic(), lane, _PATIENCE_SECONDS)
+        if wait > _PATIENCE_SECONDS:
+            raise TemporaryFailure("Telegram's limit for this chat is used up", retry_after=timedelta(seconds=wait))
+        if wait > 0:
+            await asyncio.sleep(wait)
+
+    def may_go_now(self, chat: str) -> float:
+        """Whether a preview may go: 0 when it may (and is counted), else seconds until it is worth asking again."""
+        return self.pace.reserve(chat, time.monotonic(), Lane.LIVE, 0.0)
+
+    async def download(self, file_path: str) -> AsyncIterator[bytes]:
+        """A file's content. `file_path` comes from the server: it must stay below our file address."""
+        if file_path.startswith("/") or "://" in file_path or ".." in file_path.split("/"):
+            raise Rejected("the server names a file outside its own file address: a local mode is not supported")
+        url = httpx.URL(f"{self._file_url}/").join(f"./{file_path.replace('%', '%25').replace('?', '%3F')}")
+        try:
+            async for piece in self._requests.download(str(url)):
+                yield piece
+        except TelegramError as error:
+            raise translate(error, "the download of a file", repeatable=True) from error
+
+
+class _Redaction(logging.Filter):
+    """The libraries log addresses, and Telegram's addresses hold the token."""
+
+    def __init__(self, token: str) -> None:
+        super().__init__()
+        self._token = token
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        text = record.getMessage()
+        if self._token in text:
+            record.msg, record.args = text.replace(self._token, "[token]"), None
+        return True

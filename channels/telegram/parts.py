@@ -1,0 +1,100 @@
+"""One message as Telegram can take it: texts that fit, files in groups, buttons at the end. Pure.
+
+Each part is one request, so that a part is either said or not. A text beyond four messages becomes its beginning
+and the whole of it as a file: such a file part carries a text that no message could hold, and `send` knows it by that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from channels.base import Attachment, Button, DeliveryKey, Outbound, ThreadRef
+from channels.split import divide
+from channels.telegram.normalize import GENERAL_TOPIC
+from channels.telegram.render import CAPTION_UNITS, TEXT_UNITS, render
+
+FILES_IN_A_GROUP = 10
+MOST_TEXTS = 4
+
+_IN_THE_FILE = "\n\n*The whole answer is in the file.*"
+
+Piece = tuple[str, tuple[Attachment, ...]]
+
+
+def split(message: Outbound) -> Sequence[Outbound]:
+    """The parts of a message, see Channel.split."""
+    pieces = _pieces(message)
+    if len(pieces) == 1:
+        return (message,)
+    last = len(pieces) - 1
+    return tuple(
+        replace(
+            message,
+            key=DeliveryKey(f"{message.key}#{index}"),
+            text=text,
+            attachments=attachments,
+            buttons=message.buttons if index == last else (),
+            reply_to=message.reply_to if index == 0 else None,
+        )
+        for index, (text, attachments) in enumerate(pieces)
+    )
+
+
+def fits_text(markdown: str) -> bool:
+    return render(markdown).fits(TEXT_UNITS)
+
+
+def fits_caption(markdown: str) -> bool:
+    return render(markdown).fits(CAPTION_UNITS)
+
+
+def _pieces(message: Outbound) -> list[Piece]:
+    texts = divide(message.text, fits_text) if message.text.strip() else []
+    if len(texts) > MOST_TEXTS:
+        beginning = divide(message.text, lambda text: fits_text(text + _IN_THE_FILE))[0]
+        texts = [beginning + _IN_THE_FILE, message.text]
+    groups = _groups(message.attachments, alone=bool(message.buttons))
+    if len(groups) == 1 and texts and fits_caption(texts[-1]):
+        return [*((text, ()) for text in texts[:-1]), (texts[-1], groups[0])]
+    return [*((text, ()) for text in texts), *(("", group) for group in groups)] or [("", ())]
+
+
+def _groups(attachments: tuple[Attachment, ...], *, alone: bool) -> list[tuple[Attachment, ...]]:
+    """Groups of files that go in one request. With `alone` the last file is on its own: a group has no buttons."""
+    if alone and len(attachments) > 1:
+        return [*_groups(attachments[:-1], alone=False), attachments[-1:]]
+    return [attachments[start : start + FILES_IN_A_GROUP] for start in range(0, len(attachments), FILES_IN_A_GROUP)]
+
+
+def addressed(where: ThreadRef) -> dict[str, Any]:
+    """The parameters that name a place. In the General topic the thread is left out."""
+    room: dict[str, Any] = {"chat_id": _number(where.room)}
+    if where.thread is not None and where.thread != str(GENERAL_TOPIC):
+        room["message_thread_id"] = _number(where.thread)
+    return room
+
+
+def answering(message_id: str | None) -> dict[str, Any]:
+    """A reply, or just a message when the one that it answers is gone."""
+    if message_id is None or not message_id.isdigit():
+        return {}
+    return {"reply_parameters": {"message_id": int(message_id), "allow_sending_without_reply": True}}
+
+
+def keyboard(buttons: Sequence[Button]) -> dict[str, Any]:
+    """Short labels share a row, as on the other platforms."""
+    rows: list[list[dict[str, str]]] = []
+    for button in buttons:
+        pressed = {"text": button.label or "…", "callback_data": button.id}
+        width = sum(len(each["text"]) for each in rows[-1]) if rows else 0
+        if rows and len(rows[-1]) < 3 and width + len(button.label) <= 24:
+            rows[-1].append(pressed)
+        else:
+            rows.append([pressed])
+    return {"reply_markup": {"inline_keyboard": rows}} if rows else {}
+
+
+def _number(text: str) -> int | str:
+    return int(text) if text.removeprefix("-").isdigit() else text

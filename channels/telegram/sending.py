@@ -1,0 +1,155 @@
+"""Saying one part: text, files, or text with files, in one request each.
+
+One request a part means that a lost answer leaves one doubt, not several. Telegram has no key against repetition, so
+a send whose outcome is unknown is reported as that and not tried again here.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from telegram import InputFile
+from telegram.error import TelegramError
+
+from channels.base import Attachment, Files, Outbound, Receipt, Rejected
+from channels.split import divide
+from channels.telegram.client import Client
+from channels.telegram.errors import Refusal, timed_out, translate
+from channels.telegram.pace import Lane
+from channels.telegram.parts import addressed, answering, fits_text, keyboard
+from channels.telegram.render import CAPTION_UNITS, TEXT_UNITS, Rendered, render
+
+_PHOTO_TYPES = frozenset({"image/png", "image/jpeg"})
+_PHOTO_BYTES = 10_000_000
+_PHOTO_REFUSED = ("PHOTO", "IMAGE", "WRONG_FILE")
+_NAME_BYTES = 120
+
+
+class Sender:
+    """Sends parts through one client."""
+
+    def __init__(self, client: Client, files: Files) -> None:
+        self._client = client
+        self._files = files
+
+    async def send(self, part: Outbound) -> Receipt:
+        """See Channel.send. A text that no message can hold is sent as a file."""
+        doing = f"a message to {part.to.key}"
+        files = [await self._upload(attachment) for attachment in part.attachments]
+        rendered = render(part.text) if part.text.strip() else Rendered(text="")
+        if not rendered.fits(TEXT_UNITS) and not files:
+            files = [InputFile(part.text.encode(), filename="answer.md")]
+            rendered = Rendered(text="")
+        if not rendered.fits(CAPTION_UNITS) and files:
+            raise Rejected(f"{doing} has a text that is too long beside its files")
+        if not rendered.text and not files:
+            raise Rejected(f"{doing} has nothing in it")
+        place = {**addressed(part.to), **answering(part.reply_to)}
+        await self._client.turn(part.to.room, Lane.CONTROL if part.control else Lane.MESSAGE)
+        if len(files) > 1:
+            said = await self._ask("sendMediaGroup", doing, place | _group(files, rendered))
+        elif files:
+            said = await self._file(part, files[0], doing, place | _caption(rendered) | keyboard(part.buttons))
+        else:
+            said = await self._ask("sendMessage", doing, place | _text(rendered) | keyboard(part.buttons))
+        return _receipt(said)
+
+    async def edit(self, part: Outbound, message_id: str) -> None:
+        """See Channel.edit. Of a text that is too long, the beginning is shown."""
+        if not message_id.isdigit():
+            raise Rejected(f"{message_id!r} is no message id of Telegram")
+        doing = f"a change of message {message_id} in {part.to.key}"
+        text = part.text
+        if not fits_text(text):
+            text = divide(text, lambda beginning: fits_text(f"{beginning}\n\n…"))[0] + "\n\n…"
+        place = {"chat_id": addressed(part.to)["chat_id"], "message_id": int(message_id), **keyboard(part.buttons)}
+        await self._client.turn(part.to.room, Lane.CONTROL if part.control else Lane.MESSAGE)
+        try:
+            await self._edit(place, render(text))
+        except Refusal as refusal:
+            if not refusal.says("message is not modified"):
+                raise translate(refusal, doing) from refusal
+        except TelegramError as error:
+            raise translate(error, doing) from error
+        except TimeoutError as error:
+            raise timed_out(doing) from error
+
+    async def _edit(self, place: dict[str, Any], rendered: Rendered) -> None:
+        try:
+            await self._client.attempt("editMessageText", **place, **_text(rendered))
+        except Refusal as refusal:
+            if not refusal.says("no text in the message to edit"):
+                raise
+            await self._client.attempt("editMessageCaption", **place, **_caption(rendered))
+
+    async def _file(self, part: Outbound, file: InputFile, doing: str, data: dict[str, Any]) -> Any:
+        """A picture is shown as one, unless Telegram finds that it is none."""
+        attachment = part.attachments[0] if part.attachments else None
+        if attachment and attachment.media_type in _PHOTO_TYPES and (attachment.size_bytes or 0) <= _PHOTO_BYTES:
+            try:
+                return await self._client.attempt("sendPhoto", **data, photo=file)
+            except Refusal as refusal:
+                if refusal.answer.status != 400 or not any(refusal.says(sign) for sign in _PHOTO_REFUSED):
+                    raise translate(refusal, doing, repeatable=False) from refusal
+            except TelegramError as error:
+                raise translate(error, doing, repeatable=False) from error
+            except TimeoutError as error:
+                raise timed_out(doing, repeatable=False) from error
+        return await self._ask("sendDocument", doing, data | {"document": file})
+
+    async def _ask(self, method: str, doing: str, data: dict[str, Any]) -> Any:
+        return await self._client.call(method, doing=doing, **data)
+
+    async def _upload(self, attachment: Attachment) -> InputFile:
+        try:
+            content = await self._files.read(attachment)
+        except FileNotFoundError as error:
+            raise Rejected(f"the file {attachment.name} is not in the attachment store any more") from error
+        if not content:
+            raise Rejected(f"the file {attachment.name} is empty, and Telegram takes no empty files")
+        return InputFile(content, filename=safe_name(attachment.name))
+
+
+def safe_name(name: str) -> str:
+    """A file name that means nothing but itself, wherever it is saved."""
+    name = "".join(character for character in name if unicodedata.category(character)[0] != "C")
+    name = re.sub(r'[\\/:*?"<>|]+', "_", name).strip(" .") or "file"
+    stem, dot, ending = name.rpartition(".")
+    while len(name.encode()) > _NAME_BYTES:
+        stem, ending = (stem[:-1], ending) if len(stem) > 1 else (stem, ending[:-1])
+        name = f"{stem}{dot}{ending}"
+    return name
+
+
+def _text(rendered: Rendered) -> dict[str, Any]:
+    return {
+        "text": rendered.text,
+        "entities": list(rendered.entities) or None,
+        "link_preview_options": {"is_disabled": True},
+    }
+
+
+def _caption(rendered: Rendered) -> dict[str, Any]:
+    if not rendered.text:
+        return {}
+    return {"caption": rendered.text, "caption_entities": list(rendered.entities) or None}
+
+
+def _group(files: Sequence[InputFile], rendered: Rendered) -> dict[str, Any]:
+    """An album of files, its caption under the last."""
+    media: list[dict[str, Any]] = [{"type": "document", "media": f"attach://file{n}"} for n in range(len(files))]
+    media[-1] |= {key: value for key, value in _caption(rendered).items() if value is not None}
+    return {"media": media} | {f"file{n}": file for n, file in enumerate(files)}
+
+
+def _receipt(said: Any) -> Receipt:
+    """What the server shows for it. It was said, even when it does not tell the number."""
+    messages = [message for message in (said if isinstance(said, list) else [said]) if isinstance(message, dict)]
+    ids = tuple(str(message["message_id"]) for message in messages if "message_id" in message)
+    date = messages[0].get("date") if messages else None
+    sent_at = datetime.fromtimestamp(date, UTC) if isinstance(date, int) and 0 < date < 2**40 else datetime.now(UTC)
+    return Receipt(message_ids=ids, sent_at=sent_at)
