@@ -1,8 +1,9 @@
 """The port of a language model: one streamed call, in words that no provider owns.
 
 A provider turns a `Request` into its own API and yields `Event`s as they come; the last one is always
-`Finished`. A stream that ends without it is a failure, whatever the provider's library says. Retries,
-fallback to another model, budgets and journalling are the caller's: a provider makes exactly one call.
+`Finished`. A stream that ends without it is a failure, whatever the provider's library says. A provider
+makes exactly one call: retries and fallback to another model are `chain`'s, budgets and journalling the
+caller's.
 
     ModelError
     ├── ModelUnavailable   cannot be reached, overloaded, rate limited, broke off: try later or another model
@@ -12,8 +13,8 @@ fallback to another model, budgets and journalling are the caller's: a provider 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
 from typing import Any, Literal, NewType, Protocol
@@ -33,15 +34,18 @@ class Thinking:
 
     text: str
     signature: str
-    model: str  # the provider's model id
+    model: str  # the model id as configured: what was asked, not what the provider calls it in its answer
     redacted: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolCall:
+    """What the model wants done. With `broken` set it must not be run, but answered with an error result."""
+
     id: str
     name: str
     arguments: dict[str, Any]
+    broken: str = ""  # what the model wrote when that is no JSON object (then `arguments` is empty)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,8 +84,8 @@ class Request:
     system: str
     messages: Sequence[Message]
     tools: Sequence[ToolSpec] = ()
-    max_tokens: int = 8192
-    thinking_tokens: int | None = None
+    max_tokens: int | None = None  # of the answer; None: as the model is configured
+    thinking_tokens: int | None = None  # None: as the model is configured; 0: none
     output_schema: dict[str, Any] | None = None  # structured answer: the text is JSON of this schema
     session: str = ""  # for providers that want an opaque id of the conversation; never a person's id
 
@@ -92,7 +96,7 @@ class Stop(Enum):
     END = "end"
     TOOLS = "tools"
     LENGTH = "length"  # max_tokens was reached: the answer is cut
-    PAUSED = "paused"  # the provider wants the same conversation again to go on
+    PAUSED = "paused"  # send the conversation again with this answer at its end, and the model goes on
     REFUSAL = "refusal"
     CONTEXT_FULL = "context_full"
     OTHER = "other"
@@ -126,7 +130,9 @@ class ToolCallStarted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restarted:
-    """What was streamed so far is void: the call broke off and is made again (or by `model`)."""
+    """What was streamed so far is void: the call broke off and is made again, by the model `name`.
+
+    `reason` is a sentence for a person. A wait may follow before the next event."""
 
     reason: str
     name: ModelName = ModelName("")
@@ -134,14 +140,15 @@ class Restarted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
-    """The whole answer. `blocks` is never streamed text alone: it is what the journal keeps."""
+    """The whole answer. `blocks` is what the journal keeps, whatever was streamed; it may be empty."""
 
     blocks: tuple[Block, ...]
     stop: Stop
     usage: Usage
     model: str  # the provider's model id, as the provider says it
     name: ModelName = ModelName("")  # which configured model answered; set by the chain
-    cost_usd: float = 0.0  # set by the chain, from the price list
+    cost_usd: float = 0.0  # set by the chain, from the configured price or the price list
+    cost_known: bool = True  # False when neither knows this model
     detail: str = ""  # the provider's own stop reason or a refusal's words
 
 
@@ -175,10 +182,15 @@ class Model(Protocol):
     def context_tokens(self) -> int:
         """How many tokens a request may have; a careful guess until the provider has been asked."""
 
-    def stream(self, request: Request) -> AsyncIterator[Event]:
-        """Make the call. Closing the iterator early cancels the call at once. Raises ModelError."""
+    def stream(self, request: Request) -> AsyncGenerator[Event, None]:
+        """Make the call. Closing the iterator early (`aclose`) cancels the call at once. Raises ModelError."""
 
-    async def close(self) -> None: ...
+    async def preload(self) -> None:
+        """Do early and off the event loop what makes the first call slow: import a library, ask the provider
+        for the model's limits. Optional; never raises; may be called again."""
+
+    async def close(self) -> None:
+        """Release connections. Calls that still run break off with ModelUnavailable."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,19 +201,34 @@ class ModelInfo:
     kind: str
     model: str
     available: bool = True  # False while its circuit is open
-    detail: str = ""
-    fallback: tuple[ModelName, ...] = field(default=())
+    detail: str = ""  # why it is not available, or what went wrong last
+    fallback: tuple[ModelName, ...] = ()
+    context_tokens: int = 0  # how many tokens a request may have
+    max_tokens: int = 0  # how many of them are kept free for the answer, unless the request says otherwise
 
 
 class Models(Protocol):
     """All configured models, each with its fallback chain, retries and circuit breaker. `chain` fulfils it."""
 
-    def stream(self, name: ModelName, request: Request) -> AsyncIterator[Event]:
-        """Ask a model by its configured name, its fallbacks after it. Text that a failed model already showed is
-        void: a `Restarted` event says so before the next attempt's first event. Raises ModelError when the
-        whole chain failed."""
+    def stream(self, name: ModelName, request: Request) -> AsyncGenerator[Event, None]:
+        """Ask a model by its configured name, its fallbacks after it. Text that a failed attempt already showed is
+        void: a `Restarted` event says so before the next attempt's first event. Closing the iterator early
+        cancels the call at once. Raises ModelError when the whole chain failed, ContextTooLong at once when the
+        named model says so."""
 
-    def context_tokens(self, name: ModelName) -> int: ...
+    def info(self, name: ModelName) -> ModelInfo:
+        """What is known of one model. Raises ModelRefused for a name that is not configured."""
+
     def infos(self) -> Sequence[ModelInfo]: ...
+
+    def context_tokens(self, name: ModelName) -> int:
+        """How many tokens a request to this model may have, its answer included. A fallback that takes less is
+        passed over when the conversation is too long for it."""
+
     def estimate_usd(self, name: ModelName, request: Request) -> float:
         """What this call will cost about (input only), for budgets. 0.0 where no price is known."""
+
+    async def preload(self) -> None:
+        """Import what is slow and ask for limits, in the background. Never raises."""
+
+    async def close(self) -> None: ...

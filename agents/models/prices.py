@@ -1,0 +1,131 @@
+"""What a call costs, in US dollars: the configured price first, then genai-prices' list, which is offline.
+
+The list's library takes a third of a second to import and as much again for its first answer, so that is
+done in a thread, on `load` or when the first call is finished. Cached tokens are priced as such. A model
+that nobody has a price for costs 0.0, is marked as not known, and is named in the log once.
+
+Its `input_tokens` include the cached ones, ours (as Anthropic's) do not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any, Literal
+
+from agents.models.base import Usage
+from agents.models.settings import ModelSettings, Price
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    usd: float
+    known: bool
+
+
+_FREE = Cost(usd=0.0, known=True)
+_UNKNOWN = Cost(usd=0.0, known=False)
+
+
+class Prices:
+    """The price list. One for all models."""
+
+    def __init__(self) -> None:
+        self._library: ModuleType | None = None
+        self._loading = asyncio.Lock()
+        self._unknown: set[str] = set()
+
+    async def load(self) -> None:
+        """Import the list, in a thread. Without it only configured prices count."""
+        async with self._loading:
+            if self._library is None:
+                self._library = await asyncio.to_thread(_import_list)
+
+    async def cost(self, settings: ModelSettings, model: str, usage: Usage) -> Cost:
+        """What a finished call cost. `model` is the id that the provider answered with."""
+        if self._library is None and settings.price_usd_per_million is None and settings.kind != "rehearsal":
+            await self.load()
+        return self.cost_if_loaded(settings, model, usage)
+
+    def cost_if_loaded(self, settings: ModelSettings, model: str, usage: Usage) -> Cost:
+        """The same at once; not known while the list is not loaded."""
+        if settings.price_usd_per_million is not None:
+            return Cost(usd=_configured(settings.price_usd_per_million, usage), known=True)
+        if settings.kind == "rehearsal":
+            return _FREE
+        if self._library is None:
+            return _UNKNOWN
+        for reference in dict.fromkeys((model, settings.model)):
+            usd = self._listed(reference, settings, usage)
+            if usd is not None:
+                return Cost(usd=usd, known=True)
+        if settings.model not in self._unknown:
+            self._unknown.add(settings.model)
+            _log.warning(
+                "no price is known for model %r, so its calls count as free; set price_usd_per_million", settings.model
+            )
+        return _UNKNOWN
+
+    def context_tokens(self, settings: ModelSettings) -> int | None:
+        """The size of the model's context as the list has it, None when it does not or is not loaded."""
+        if self._library is None or settings.kind == "rehearsal":
+            return None
+        try:
+            # One token's price names the model, and the model has its context.
+            found = self._library.calc_price(
+                self._library.Usage(input_tokens=1), settings.model, provider_id=settings.kind
+            )
+        except LookupError:
+            return None
+        window: int | None = found.model.context_window
+        return window
+
+    def _listed(self, reference: str, settings: ModelSettings, usage: Usage) -> float | None:
+        library: Any = self._library
+        counted = library.Usage(
+            input_tokens=usage.input_tokens + usage.cache_read_tokens + usage.cache_write_tokens,
+            cache_read_tokens=usage.cache_read_tokens,
+            cache_write_tokens=usage.cache_write_tokens,
+            output_tokens=usage.output_tokens,
+        )
+        for where in _providers(settings):
+            try:
+                return float(library.calc_price(counted, reference, **where).total_price)
+            except (LookupError, ValueError):
+                continue
+        return None
+
+
+def _providers(settings: ModelSettings) -> list[dict[Literal["provider_id", "provider_api_url"], str]]:
+    """Where the price is looked up. A gateway's own prices come first; a server with another address that
+    serves a provider's model by its name is taken to pass that provider's price on."""
+    found: list[dict[Literal["provider_id", "provider_api_url"], str]] = []
+    if settings.base_url is not None and not settings.hosted:
+        found.append({"provider_api_url": settings.base_url})
+    found.append({"provider_id": settings.kind})
+    return found
+
+
+def _configured(price: Price, usage: Usage) -> float:
+    cache_read = price.input if price.cache_read is None else price.cache_read
+    cache_write = price.input if price.cache_write is None else price.cache_write
+    return (
+        usage.input_tokens * price.input
+        + usage.cache_read_tokens * cache_read
+        + usage.cache_write_tokens * cache_write
+        + usage.output_tokens * price.output
+    ) / 1_000_000
+
+
+def _import_list() -> ModuleType:
+    import genai_prices
+
+    # The first look-up builds the list; let it happen here, in the thread.
+    with contextlib.suppress(LookupError):
+        genai_prices.calc_price(genai_prices.Usage(input_tokens=1), "claude-sonnet-4-5", provider_id="anthropic")
+    return genai_prices

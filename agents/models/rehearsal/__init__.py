@@ -1,0 +1,298 @@
+"""A model that costs nothing, needs no key and no network, and does exactly what it is told.
+
+Everything that Threadmill does can so be tried, shown and tested. It is deterministic: the same conversation
+gives the same answer. It takes the steps that the person's message spells out (the grammar is in `steps`,
+canned exchanges are in `script`, both are told to people in docs/rehearsal.md). Told nothing in particular it
+says that it is a rehearsal, what it was told, and how to get a real model.
+
+It keeps no state: what is done already is read from the conversation. A *run* begins with the texts since the
+last answer without tool calls. Each answer takes steps up to tool calls (those of one verb in a row are made
+together); the next one, which finds their results, takes those that remain and says at the end what came back.
+A text that arrives in the middle of a run (a steering note, a child's result) is acknowledged as "Taken in: …",
+and the steps that it spells out are taken last. When several messages wait for one answer, `wait` and `fail`
+count in the last of them only: an interrupted wait is not waited again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from agents.models.base import (
+    Block,
+    Event,
+    Finished,
+    Image,
+    Message,
+    ModelRefused,
+    ModelUnavailable,
+    Request,
+    Stop,
+    Text,
+    TextDelta,
+    Thinking,
+    ThinkingDelta,
+    ToolCall,
+    ToolCallStarted,
+    ToolResult,
+    Usage,
+)
+from agents.models.estimate import message_tokens, request_tokens
+from agents.models.rehearsal.script import Script, load
+from agents.models.rehearsal.steps import Call, Fail, Say, Step, Think, Tokens, Wait, parse
+from agents.models.settings import ModelSettings
+
+CONTEXT_TOKENS = 200_000
+QUOTED_CHARACTERS = 400
+RESULT_CHARACTERS = 300
+MOST_RESULTS = 20
+
+HOW_TO_GET_A_MODEL = (
+    "For a real model set ANTHROPIC_API_KEY, or write a [models.default] table into config.toml, and start again."
+)
+WHAT_TO_TRY = "Until then, try `say hello`, `wait 5s then say done` or `spawn assistant: say hello`."
+
+
+class RehearsalModel:
+    """Fulfils `Model`."""
+
+    def __init__(self, settings: ModelSettings) -> None:
+        """Raises ValueError when the script file is wrong."""
+        self._model = settings.model or "rehearsal"
+        self._context_tokens = settings.context_tokens or CONTEXT_TOKENS
+        self._max_tokens = settings.max_tokens
+        self._delay_seconds = settings.word_delay_seconds
+        self._script = load(settings.script) if settings.script is not None else Script()
+
+    @property
+    def context_tokens(self) -> int:
+        return self._context_tokens
+
+    async def preload(self) -> None:
+        """Nothing is slow here."""
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+    async def stream(self, request: Request) -> AsyncGenerator[Event, None]:
+        """See `Model.stream`. `fail` raises ModelUnavailable, `fail refused` ModelRefused."""
+        answer = _Answer()
+        offered = {tool.name for tool in request.tools}
+        for step in self._plan(request, offered):
+            match step:
+                case Say():
+                    text = step.text if not answer.texts else "\n" + step.text
+                    answer.texts.append(text)
+                    async for event in self._words(text):
+                        yield event
+                case Think():
+                    answer.thoughts.append(step.text)
+                    yield ThinkingDelta(text=step.text)
+                case Wait():
+                    await asyncio.sleep(step.seconds)
+                case Tokens():
+                    answer.claimed = step
+                case Fail():
+                    raise _failure(step)
+                case Call():
+                    answer.calls.append(step)
+                    yield ToolCallStarted(name=step.tool)
+        yield self._finished(request, answer)
+
+    async def _words(self, text: str) -> AsyncGenerator[TextDelta, None]:
+        if not self._delay_seconds:
+            yield TextDelta(text=text)
+            return
+        for word in re.findall(r"\s*\S+\s*$|\s*\S+|\s+", text):
+            yield TextDelta(text=word)
+            await asyncio.sleep(self._delay_seconds)
+
+    def _plan(self, request: Request, offered: set[str]) -> Iterator[Step]:
+        """The steps of this one answer."""
+        run = _Run.of(request.messages)
+        for note in run.fresh_notes:
+            yield Say(text=f"Taken in: {_short(note, QUOTED_CHARACTERS)}")
+        steps = self._steps_of(run, request)
+        if not steps and not run.results:
+            yield Say(text=_schema_example_text(request) if request.output_schema else _echo(run.texts, run.pictures))
+            return
+        remaining = _remaining(steps, run.calls)
+        for place, step in enumerate(remaining):
+            if not isinstance(step, Call):
+                yield step
+            elif step.tool not in offered:
+                yield Say(text=step.spoken or f"This agent is not offered the tool {step.tool}, so I leave that out.")
+            else:
+                yield step
+                yield from _same_verb(remaining[place + 1 :], step.verb)
+                return
+        if run.results:
+            yield Say(text=_what_came_back(run))
+
+    def _steps_of(self, run: _Run, request: Request) -> list[Step]:
+        steps: list[Step] = []
+        for text in run.texts[:-1]:
+            found = self._steps_in(text, request)
+            steps.extend(step for step in found if not isinstance(step, Wait | Fail))
+        steps.extend(self._steps_in(run.texts[-1], request) if run.texts else ())
+        for note in run.notes:
+            steps.extend(self._steps_in(note, request))
+        return steps
+
+    def _steps_in(self, text: str, request: Request) -> tuple[Step, ...]:
+        return self._script.steps(text, request.system) or parse(text)
+
+    def _finished(self, request: Request, answer: _Answer) -> Finished:
+        blocks: list[Block] = [
+            Thinking(text=thought, signature="rehearsal", model=self._model) for thought in answer.thoughts
+        ]
+        if answer.texts:
+            blocks.append(Text(text="".join(answer.texts)))
+        made = sum(isinstance(block, ToolCall) for message in request.messages for block in message.blocks)
+        for number, call in enumerate(answer.calls, start=made + 1):
+            blocks.append(ToolCall(id=f"rehearsal_{number}", name=call.tool, arguments=dict(call.arguments)))
+        counted = Usage(
+            input_tokens=request_tokens(request),
+            output_tokens=message_tokens(Message(role="assistant", blocks=tuple(blocks))),
+        )
+        if answer.claimed is not None:
+            output_tokens = answer.claimed.output_tokens
+            counted = Usage(
+                input_tokens=answer.claimed.input_tokens,
+                output_tokens=counted.output_tokens if output_tokens is None else output_tokens,
+            )
+        return Finished(
+            blocks=tuple(blocks),
+            stop=Stop.TOOLS if answer.calls else Stop.END,
+            usage=counted,
+            model=self._model,
+        )
+
+
+@dataclass(slots=True, kw_only=True)
+class _Answer:
+    """What was taken so far of one answer."""
+
+    texts: list[str] = field(default_factory=list)
+    thoughts: list[str] = field(default_factory=list)
+    calls: list[Call] = field(default_factory=list)
+    claimed: Tokens | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Run:
+    """What the conversation says about the run that is under way."""
+
+    texts: tuple[str, ...]  # that began it
+    pictures: int
+    calls: tuple[ToolCall, ...]  # made in it so far
+    results: tuple[ToolResult, ...]
+    notes: tuple[str, ...]  # texts that arrived after its first call
+    fresh_notes: tuple[str, ...]  # those of them that no answer has seen
+
+    @classmethod
+    def of(cls, messages: Sequence[Message]) -> _Run:
+        began = 0
+        for place, message in enumerate(messages):
+            if message.role == "assistant" and not any(isinstance(block, ToolCall) for block in message.blocks):
+                began = place + 1
+        run = messages[began:]
+        answers = [place for place, message in enumerate(run) if message.role == "assistant"]
+        first, last = (answers[0], answers[-1]) if answers else (len(run), len(run))
+        return cls(
+            texts=tuple(_texts(run[:first])),
+            pictures=sum(isinstance(block, Image) for message in run[:first] for block in message.blocks),
+            calls=tuple(block for message in run for block in message.blocks if isinstance(block, ToolCall)),
+            results=tuple(block for message in run for block in message.blocks if isinstance(block, ToolResult)),
+            notes=tuple(_texts(run[first:])),
+            fresh_notes=tuple(_texts(run[last:])),
+        )
+
+
+def _texts(messages: Sequence[Message]) -> Iterator[str]:
+    for message in messages:
+        if message.role == "user":
+            yield from (block.text for block in message.blocks if isinstance(block, Text) and block.text.strip())
+
+
+def _remaining(steps: Sequence[Step], calls: Sequence[ToolCall]) -> Sequence[Step]:
+    """The steps after those that the calls in the conversation show as taken."""
+    position = 0
+    for call in calls:
+        for place in range(position, len(steps)):
+            step = steps[place]
+            if isinstance(step, Call) and step.tool == call.name and step.arguments == call.arguments:
+                position = place + 1
+                break
+    return steps[position:]
+
+
+def _same_verb(steps: Sequence[Step], verb: str) -> Iterator[Step]:
+    for step in steps:
+        if not isinstance(step, Call) or step.verb != verb:
+            return
+        yield step
+
+
+def _failure(step: Fail) -> ModelRefused | ModelUnavailable:
+    if step.refused:
+        return ModelRefused("the rehearsal model refuses, as it was told to")
+    return ModelUnavailable("the rehearsal model cannot be reached, as it was told")
+
+
+def _echo(texts: Sequence[str], pictures: int) -> str:
+    told = _short(" / ".join(texts), QUOTED_CHARACTERS)
+    seen = f" and sent {pictures} picture{'s' if pictures > 1 else ''}" if pictures else ""
+    what = f"You said: “{told}”{seen}." if told or seen else "You said nothing."
+    return f"This is a rehearsal: no model is thinking here. {what}\n\n{HOW_TO_GET_A_MODEL} {WHAT_TO_TRY}"
+
+
+def _what_came_back(run: _Run) -> str:
+    names = {call.id: call.name for call in run.calls}
+    lines = [
+        f"- {names.get(result.call_id, 'a tool')}{' failed' if result.is_error else ''}: "
+        f"{_short(result.text, RESULT_CHARACTERS) or '(nothing)'}"
+        for result in run.results[:MOST_RESULTS]
+    ]
+    if len(run.results) > MOST_RESULTS:
+        lines.append(f"- and {len(run.results) - MOST_RESULTS} more")
+    return "(Rehearsal) What came back:\n" + "\n".join(lines)
+
+
+def _short(text: str, characters: int) -> str:
+    """On one line, so that no quoted text can be taken for a step when it is read again."""
+    line = " ".join(text.split())
+    return line if len(line) <= characters else line[: characters - 1].rstrip() + "…"
+
+
+def _schema_example_text(request: Request) -> str:
+    return json.dumps(_example(request.output_schema or {}, depth=0))
+
+
+def _example(schema: dict[str, Any], depth: int) -> Any:
+    """The smallest value that a plain JSON Schema takes."""
+    for key in ("const", "default"):
+        if key in schema:
+            return schema[key]
+    if schema.get("enum"):
+        return schema["enum"][0]
+    for key in ("anyOf", "oneOf", "allOf"):
+        if schema.get(key):
+            return _example(schema[key][0], depth + 1)
+    kind = schema.get("type", "object")
+    kind = kind[0] if isinstance(kind, list) else kind
+    if kind == "object" and depth < 10:
+        required = schema.get("required", [])
+        properties = schema.get("properties", {})
+        return {name: _example(properties.get(name, {"type": "string"}), depth + 1) for name in required}
+    if kind == "array":
+        least = min(int(schema.get("minItems", 0)), 10)
+        return [_example(schema.get("items", {"type": "string"}), depth + 1) for _ in range(least)]
+    simple = {"string": "rehearsal", "integer": 0, "number": 0, "boolean": False, "null": None}
+    if kind in {"integer", "number"} and "minimum" in schema:
+        return schema["minimum"]
+    return simple.get(kind, {})
