@@ -8,11 +8,11 @@ goes into the next one together, sorted by Slack's own timestamps. Rooms do not 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from channels.base import Inbound, Intake, Kind, NotAccepted
+from channels.base import EventId, Inbound, Intake, Kind, NotAccepted
 from channels.slack.normalize import order_of, room_of, ts_order
 
 Payload = Mapping[str, Any]
@@ -97,7 +97,7 @@ class Arrivals:
         failure: Exception | None = None
         try:
             found = await self._read([payload for payload, _ in batch])
-            events = [event for group in found for event in group]
+            events = _once(event for group in found for event in group)
             if events:
                 await self._intake.accept(events, cursors=self._cursors(events))
         except NotAccepted as error:
@@ -116,3 +116,12 @@ class Arrivals:
             return {}
         self._seen = newest
         return {SEEN: newest}
+
+
+def _once(events: Iterable[Inbound]) -> list[Inbound]:
+    """One of each id. Of two reports of one post the one with more files stays: a mention's may lack them."""
+    kept: dict[EventId, Inbound] = {}
+    for event in events:
+        if event.id not in kept or len(event.attachments) > len(kept[event.id].attachments):
+            kept[event.id] = event
+    return list(kept.values())

@@ -99,7 +99,9 @@ def people_in(payload: Mapping[str, Any]) -> frozenset[str]:
     """The users whose names a reader of this payload would like to know."""
     event = payload.get("event")
     if not isinstance(event, dict):
-        return frozenset()
+        user = payload.get("user")
+        person = user.get("id") if isinstance(user, dict) else payload.get("user_id")
+        return frozenset({person}) if isinstance(person, str) and person else frozenset()
     inner = event.get("message") if isinstance(event.get("message"), dict) else event
     found = {event.get("user"), inner.get("user") if isinstance(inner, dict) else None}
     text = inner.get("text") if isinstance(inner, dict) else None

@@ -18,6 +18,7 @@ from markdown_it.tree import SyntaxTreeNode
 
 from channels.base import Button
 from channels.markdown import grid, parse, plain, safe_cut, table_rows
+from channels.split import divide
 
 TEXT_UNITS = 11_000
 """A part's length. Slack says 12,000 for markdown blocks; the rest is room for what it adds when it converts them."""
@@ -29,7 +30,6 @@ _JOINER = "\u2060"
 _OPENING = r"(?:<|&lt;|&\#0*60;|&\#[xX]0*3[cC];)"
 _CALLS = re.compile(rf"({_OPENING})(?=[!](?:channel|here|everyone|group|subteam|date)\b|@[A-Za-z0-9])", re.IGNORECASE)
 _BARE_CALLS = re.compile(r"(?<![\w.])@(?=(?:channel|here|everyone|group)\b)", re.IGNORECASE)
-_FENCE = re.compile(r"^([ \t]*)(`{3,}|~{3,})([^\n]*)$", re.MULTILINE)
 
 
 def harmless(text: str) -> str:
@@ -97,82 +97,9 @@ def mrkdwn(text: str) -> str:
     return rendered[: safe_cut(rendered, PLAIN_UNITS)] + " …"
 
 
-def split_text(text: str, limit: int = TEXT_UNITS) -> list[str]:
-    """Parts of at most `limit` units, cut between paragraphs where that is possible, with code fences whole."""
-    parts: list[str] = []
-    rest, fence = text, ""
-    while True:
-        opening = f"{fence}\n" if fence else ""
-        if units(harmless(opening + rest)) <= limit:
-            parts.append(opening + rest)
-            return [part for part in parts if part.strip()] or [text]
-        margin = len(harmless(rest[:limit])) - len(rest[:limit])
-        room = max(limit - units(opening) - 80 - margin, limit // 4)
-        cut = _cut(rest, room, bool(fence))
-        head, rest = rest[:cut], rest[cut:]
-        fence = _open_fence(head, fence)
-        closing = "\n" + _closing(fence) if fence else ""
-        parts.append(opening + head.rstrip("\n") + closing)
-        rest = rest.removeprefix("\n") if fence else rest.lstrip("\n")
-
-
-def _cut(text: str, room: int, inside: bool) -> int:
-    """Where to end a part that may have `room` units: after a paragraph, a line, a word, or a grapheme."""
-    end = _index(text, room)
-    if not inside:
-        paragraph = text.rfind("\n\n", end // 2, end)
-        if paragraph > 0 and not _open_fence(text[:paragraph], ""):
-            return paragraph + 1
-    before = _before_fence(text, end, inside)
-    if before is not None:
-        return before
-    line = text.rfind("\n", end // 4, end)
-    if line > 0:
-        return line + 1
-    space = text.rfind(" ", end // 2, end)
-    return space + 1 if space > 0 else max(safe_cut(text, end), 1)
-
-
-def _before_fence(text: str, end: int, inside: bool) -> int | None:
-    """Where the last code block that would be cut begins, when enough text stands before it."""
-    if inside or not _open_fence(text[:end], ""):
-        return None
-    start = [match.start() for match in _FENCE.finditer(text, 0, end)][-1]
-    return start if start > end // 2 else None
-
-
-def _index(text: str, room: int) -> int:
-    if text.isascii():
-        return min(room, len(text))
-    used = 0
-    for index, character in enumerate(text):
-        used += 2 if character > "\uffff" else 1
-        if used > room:
-            return index
-    return len(text)
-
-
-def _open_fence(text: str, before: str) -> str:
-    """The line that opened the fence which is still open at the end of the text; empty when none is."""
-    current = before
-    for match in _FENCE.finditer(text):
-        _, marker, info = match.groups()
-        if not current:
-            if marker[0] == "~" or "`" not in info:
-                current = match[0] if len(match[0]) <= 60 else match[1] + marker
-        elif marker[0] == current.lstrip()[0] and len(marker) >= _marker_length(current) and not info.strip():
-            current = ""
-    return current
-
-
-def _marker_length(fence: str) -> int:
-    stripped = fence.lstrip()
-    return len(stripped) - len(stripped.lstrip(stripped[0]))
-
-
-def _closing(fence: str) -> str:
-    indent = fence[: len(fence) - len(fence.lstrip())]
-    return indent + fence.lstrip()[0] * _marker_length(fence)
+def split_text(text: str) -> list[str]:
+    """Parts that each fit into one message, with mentions made harmless counted in."""
+    return divide(text, lambda part: units(harmless(part)) <= TEXT_UNITS)
 
 
 def _blocks(node: SyntaxTreeNode, tight: bool = False) -> str:
