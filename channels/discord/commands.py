@@ -1,0 +1,168 @@
+"""Slash commands, message menus and buttons: Discord's forms of the one grammar.
+
+Commands are declared from `CommandSpec`s and come back as the text that the grammar has everywhere (`/kill all`). The
+declaration is sent to Discord only when it changed, since Discord limits how often that may be done. Pure.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from channels.base import CommandOption, CommandSpec, EventId, Inbound, Kind
+from channels.discord.normalize import Identity, attachments_of, sender_of, text_of
+from channels.discord.payloads import Interaction, Message, Option, made_at
+from channels.discord.places import Place
+
+PING, COMMAND, COMPONENT, AUTOCOMPLETE = 1, 2, 3, 4
+SLASH, MESSAGE_MENU = 1, 3
+HAND_OVER = "Hand to an agent"
+STOP_BUTTON = "threadmill:stop"
+_TEXT_OPTION = 3
+_MOST_CHOICES = 25
+_TOKEN_LIFE = timedelta(minutes=15)
+_ANSWER_MARGIN = timedelta(seconds=20)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerHandle:
+    """Ties an answer to an interaction. Its text form is what `Inbound.answer_with` carries."""
+
+    interaction_id: str
+    application_id: str
+    user_id: str
+    token: str
+    command: bool  # a command has an answer waiting to be filled in; a button has not
+
+    def __str__(self) -> str:
+        form = "command" if self.command else "button"
+        return f"{form}/{self.application_id}/{self.interaction_id}/{self.user_id}/{self.token}"
+
+    @classmethod
+    def parse(cls, text: str) -> AnswerHandle | None:
+        form, _, rest = text.partition("/")
+        parts = rest.split("/", 3)
+        if form not in ("command", "button") or len(parts) != 4 or not parts[1].isdecimal():
+            return None
+        application, interaction, user, token = parts
+        return cls(
+            interaction_id=interaction, application_id=application, user_id=user, token=token, command=form == "command"
+        )
+
+    def usable(self, now: datetime) -> bool:
+        """Discord takes answers for 15 minutes. An id that holds no real time is tried anyway."""
+        age = now - made_at(self.interaction_id)
+        return age < _TOKEN_LIFE - _ANSWER_MARGIN or age > timedelta(days=365)
+
+
+def declared(commands: Sequence[CommandSpec]) -> list[dict[str, Any]]:
+    """The body for Discord's bulk registration of these commands."""
+    slash = [
+        {
+            "name": spec.name.lower()[:32],
+            "type": SLASH,
+            "description": _short(spec.description, spec.name),
+            # Discord wants what is required first; the text is put together in the grammar's own order.
+            "options": [_declared_option(option) for option in sorted(spec.options, key=lambda o: not o.required)],
+        }
+        for spec in commands
+    ]
+    menus = [{"name": HAND_OVER, "type": MESSAGE_MENU}] if any(spec.name == "spawn" for spec in commands) else []
+    return slash + menus
+
+
+def fingerprint(declaration: Sequence[Mapping[str, Any]], application_id: str) -> str:
+    text = json.dumps([application_id, declaration], sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def suggestions(raw: Interaction, commands: Sequence[CommandSpec]) -> list[dict[str, str]]:
+    """The choices that fit what has been typed so far, for an option that has too many to be declared."""
+    typed = next((option for option in (raw.data.options if raw.data else []) if option.focused), None)
+    if raw.data is None or typed is None:
+        return []
+    spec = _spec(raw.data.name, commands)
+    choices = next((option.choices for option in spec.options if option.name == typed.name), ()) if spec else ()
+    begun = str(typed.value or "").casefold()
+    fitting = sorted((c for c in choices if begun in c.casefold()), key=lambda c: not c.casefold().startswith(begun))
+    return [{"name": choice[:100], "value": choice[:100]} for choice in fitting[:_MOST_CHOICES]]
+
+
+def interaction(raw: Interaction, at: Place, me: Identity, commands: Sequence[CommandSpec]) -> Inbound | None:
+    """A command that was given or a button that was pressed."""
+    person = raw.person
+    if person is None or raw.data is None or raw.type not in (COMMAND, COMPONENT):
+        return None
+    handle = AnswerHandle(
+        interaction_id=raw.id,
+        application_id=raw.application_id or me.application_id,
+        user_id=person.id,
+        token=raw.token,
+        command=raw.type == COMMAND,
+    )
+    kind, text, payload, about = _said(raw, me, commands)
+    return Inbound(
+        id=EventId(f"interaction:{raw.id}"),
+        kind=kind,
+        where=at.ref(me.channel),
+        sender=sender_of(person, me, raw.member),
+        text=text,
+        sent_at=made_at(raw.id),
+        message_id=about.id if about is not None else None,
+        attachments=attachments_of(about) if about is not None and raw.type == COMMAND else (),
+        mentioned=True,
+        direct=at.direct,
+        payload=payload,
+        answer_with=str(handle),
+    )
+
+
+def _said(
+    raw: Interaction, me: Identity, commands: Sequence[CommandSpec]
+) -> tuple[Kind, str, str | None, Message | None]:
+    """Kind, text, payload, and the message that it is about."""
+    data = raw.data
+    assert data is not None
+    if raw.type == COMPONENT:
+        if data.custom_id == STOP_BUTTON:
+            return Kind.COMMAND, "/stop", None, raw.message
+        return Kind.BUTTON, "", data.custom_id, raw.message
+    if data.type != SLASH:
+        target = (data.resolved.messages if data.resolved is not None else {}).get(data.target_id or "")
+        about = Message.model_validate({"channel_id": raw.place_id, **target}) if target else None
+        return Kind.COMMAND, f"/spawn {text_of(about, me) if about is not None else ''}".rstrip(), None, about
+    return Kind.COMMAND, _command_text(data.name, data.options, _spec(data.name, commands)), None, None
+
+
+def _command_text(name: str, options: Sequence[Option], spec: CommandSpec | None) -> str:
+    order = {option.name: place for place, option in enumerate(spec.options)} if spec is not None else {}
+    given = sorted(options, key=lambda option: order.get(option.name, len(order)))
+    words = [str(option.value).strip() for option in given if option.value is not None]
+    return " ".join([f"/{spec.name if spec is not None else name}", *(word for word in words if word)])
+
+
+def _spec(name: str, commands: Sequence[CommandSpec]) -> CommandSpec | None:
+    return next((spec for spec in commands if spec.name.lower()[:32] == name), None)
+
+
+def _declared_option(option: CommandOption) -> dict[str, Any]:
+    declaration: dict[str, Any] = {
+        "name": option.name.lower()[:32],
+        "type": _TEXT_OPTION,
+        "description": _short(option.description, option.name),
+        "required": option.required,
+    }
+    if len(option.choices) > _MOST_CHOICES:
+        declaration["autocomplete"] = True
+    elif option.choices:
+        declaration["choices"] = [{"name": choice[:100], "value": choice[:100]} for choice in option.choices]
+    return declaration
+
+
+def _short(description: str, name: str) -> str:
+    text = " ".join(description.split()) or name
+    return text if len(text) <= 100 else text[:99] + "…"
