@@ -37,8 +37,8 @@ class Settings(BaseModel):
         default=None,
         gt=0,
         description=(
-            "Ceiling over all chats. When absent: 30 at Telegram itself, and at another server 30 from its first "
-            "complaint about too many requests on."
+            "Ceiling over all chats. When absent: 30 at Telegram itself; at another server no limit is kept until "
+            "it complains about too many requests."
         ),
     )
     stream: bool = Field(default=True, description="Show answers while they are written.")

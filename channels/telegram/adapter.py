@@ -1,7 +1,7 @@
 """Telegram as a channel: who we are there, what comes in, what goes out.
 
 What there is to do has modules of its own: polling takes updates in, parts and render make messages, sending says
-them, live shows them while they are written, client keeps the pace and tells errors in the core's words. Here they meet.
+them, live shows them while they are written, client keeps the pace and puts errors in the core's words. Here they meet.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from channels.base import (
 )
 from channels.telegram import Settings, live, menu, parts, polling, sending
 from channels.telegram.client import Client
-from channels.telegram.errors import TOKEN_REVOKED, Refusal, timed_out, translate
+from channels.telegram.errors import NOT_LET_IN, Refusal, timed_out, translate
 from channels.telegram.normalize import GENERAL_TOPIC, Me, normalize
 from channels.telegram.pace import Lane
 from channels.telegram.payloads import User
@@ -148,7 +148,7 @@ class TelegramChannel:
             user = User.model_validate(await self._client.attempt("getMe"))
         except Refusal as error:
             if error.answer.status in (401, 404):
-                raise Rejected(TOKEN_REVOKED) from error
+                raise Rejected(NOT_LET_IN) from error
             raise translate(error, "getMe") from error
         except TelegramError as error:
             raise translate(error, "getMe") from error
@@ -197,7 +197,7 @@ class TelegramChannel:
         await self._sender.edit(part, message_id)
 
     async def find(self, part: Outbound, since: datetime) -> Receipt | None:
-        raise Rejected("Telegram offers no way to look up what was sent")
+        raise Rejected(f"Telegram cannot tell whether {part.key} was sent since {since:%H:%M}: it offers no look-up")
 
     async def open_thread(self, request: OpenThread) -> ThreadRef:
         room = request.room.in_room

@@ -2,23 +2,46 @@
 
 30 messages a second over all, 1 a second in a chat with short bursts above it, 20 a minute in a group
 (https://core.telegram.org/bots/faq#my-bot-is-hitting-limits-how-do-i-avoid-this). All that the bot sends asks here.
-Control replies have a share of their own, so that a kill is confirmed while thousands of messages
-wait; live previews take only what would be left over. A place in the queue is booked when it is given: those
-who wait do so in order, and nobody is waked for nothing. Pure: `now` is any clock's seconds.
+Control replies have a share of their own, so that a kill is confirmed while thousands of messages wait; live previews
+take only what would be left over. A place in the queue is booked when it is given: those who wait do so in
+order, and nobody is waked for nothing.
+
+Another server than Telegram's own may have other limits, or none. There the pace is kept only for a while after the
+server complained. Pure: `now` is any clock's seconds.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Protocol
+
+DOCUMENTED_PER_SECOND = 30.0
 
 _CHATS_KEPT = 10_000
+_COMPLAINT_LASTS_SECONDS = 600.0
 
 
 class Lane(Enum):
     CONTROL = "control"  # a command's reply
     MESSAGE = "message"
     LIVE = "live"  # a preview: what is not sent now is overtaken by the next one
+
+
+class Limit(Protocol):
+    """One rule's memory."""
+
+    burst: int
+
+    def delay(self, now: float) -> float:
+        """Seconds until the next one may go."""
+
+    def book(self, at: float) -> None:
+        """One goes then. Times never go back."""
+
+    def spare(self, now: float) -> float:
+        """How many could go at once."""
 
 
 @dataclass(slots=True)
@@ -36,27 +59,45 @@ class Bucket:
         self._theoretical = max(self._theoretical, at) + 1 / self.rate
 
     def spare(self, now: float) -> float:
-        """How many could go at once."""
         return self.burst - max(0.0, self._theoretical - now) * self.rate
 
-    def idle(self, now: float) -> bool:
-        return self._theoretical <= now
+
+@dataclass(slots=True)
+class Window:
+    """At most `burst` in any `seconds`."""
+
+    burst: int
+    seconds: float
+    _booked: deque[float] = field(default_factory=deque)
+
+    def delay(self, now: float) -> float:
+        if len(self._booked) < self.burst:
+            return 0.0
+        return max(0.0, self._booked[-self.burst] + self.seconds - now)
+
+    def book(self, at: float) -> None:
+        self._booked.append(at)
+        while len(self._booked) > self.burst:
+            self._booked.popleft()
+
+    def spare(self, now: float) -> float:
+        return self.burst - sum(1 for at in self._booked if at > now - self.seconds)
 
 
 @dataclass(slots=True)
 class _Share:
     """A limit, divided between ordinary messages and control replies."""
 
-    ordinary: Bucket
-    control: Bucket
+    ordinary: Limit
+    control: Limit
 
-    def choose(self, now: float, lane: Lane) -> Bucket:
+    def choose(self, now: float, lane: Lane) -> Limit:
         if lane is Lane.CONTROL and self.control.delay(now) <= self.ordinary.delay(now):
             return self.control
         return self.ordinary
 
     def idle(self, now: float) -> bool:
-        return self.ordinary.idle(now) and self.control.idle(now)
+        return all(limit.spare(now) >= limit.burst for limit in (self.ordinary, self.control))
 
 
 def _overall(ceiling: float) -> _Share:
@@ -69,42 +110,41 @@ def _overall(ceiling: float) -> _Share:
 
 def _chat(chat: str) -> _Share:
     if chat.startswith("-"):
-        # A group: in any minute 8 + 9 ordinary ones and 2 + 1 control replies are 20.
-        return _Share(Bucket(9 / 60, 8), Bucket(1 / 60, 2))
+        return _Share(Window(17, 60.0), Window(3, 60.0))
     return _Share(Bucket(1.0, 5), Bucket(0.5, 3))
 
 
 @dataclass(slots=True)
 class Pace:
-    """The state of all limits. `ceiling` is None where no overall limit is known yet."""
+    """The state of all limits. `ceiling` is None where the server's limits are not known."""
 
     ceiling: float | None
-    _total: _Share | None = field(init=False)
+    _total: _Share = field(init=False)
     _chats: dict[str, _Share] = field(init=False, default_factory=dict)
-    _paused: dict[str, float] = field(init=False, default_factory=dict)
+    _silent_until: dict[str, float] = field(init=False, default_factory=dict)
+    _kept_until: float = field(init=False, default=float("-inf"))
 
     def __post_init__(self) -> None:
-        self._total = None if self.ceiling is None else _overall(self.ceiling)
+        self._total = _overall(self.ceiling or DOCUMENTED_PER_SECOND)
 
     def reserve(self, chat: str, now: float, lane: Lane, patience: float) -> float:
         """Seconds until this may go. Booked when that is within `patience`; otherwise ask again then."""
-        share = self._share(chat, now)
-        shares = [share] if self._total is None else [share, self._total]
-        buckets = [each.choose(now, lane) for each in shares]
-        wait = max([self._paused.get(chat, now) - now, 0.0, *(bucket.delay(now) for bucket in buckets)])
-        if lane is Lane.LIVE and any(bucket.spare(now) < max(2, bucket.burst // 2) for bucket in buckets):
-            # The burst is for messages that stay.
-            wait = max(wait, *(1 / bucket.rate for bucket in buckets))
+        silence = max(0.0, self._silent_until.get(chat, now) - now)
+        if self.ceiling is None and now >= self._kept_until:
+            return silence
+        limits = [share.choose(now, lane) for share in (self._share(chat, now), self._total)]
+        wait = max(silence, *(limit.delay(now) for limit in limits))
+        if lane is Lane.LIVE and any(limit.spare(now) < max(2, limit.burst // 2) for limit in limits):
+            wait = max(wait, 1.0)  # the burst is for messages that stay
         if wait <= patience:
-            for bucket in buckets:
-                bucket.book(now + wait)
+            for limit in limits:
+                limit.book(now + wait)
         return wait
 
     def refused(self, chat: str, now: float, retry_after: float) -> None:
-        """The platform said 429: this chat is silent until then; the others go on."""
-        self._paused[chat] = max(self._paused.get(chat, 0.0), now + retry_after)
-        if self._total is None:
-            self._total = _overall(30.0)
+        """The server said 429: this chat is silent until then; the others go on."""
+        self._silent_until[chat] = max(self._silent_until.get(chat, now), now + retry_after)
+        self._kept_until = now + max(_COMPLAINT_LASTS_SECONDS, retry_after)
 
     def _share(self, chat: str, now: float) -> _Share:
         share = self._chats.get(chat)
@@ -117,4 +157,4 @@ class Pace:
     def _forget(self, now: float) -> None:
         """Chats whose limits are untouched again need no memory."""
         self._chats = {chat: share for chat, share in self._chats.items() if not share.idle(now)}
-        self._paused = {chat: until for chat, until in self._paused.items() if until > now}
+        self._silent_until = {chat: until for chat, until in self._silent_until.items() if until > now}

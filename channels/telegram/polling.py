@@ -18,7 +18,7 @@ from telegram.error import TelegramError
 
 from channels.base import Inbound, Intake, NotAccepted, Rejected, Unavailable
 from channels.telegram.client import Client
-from channels.telegram.errors import TOKEN_REVOKED, Refusal, timed_out, translate
+from channels.telegram.errors import NOT_LET_IN, Refusal, timed_out, translate
 from channels.telegram.payloads import WANTED, Update
 
 _log = logging.getLogger(__name__)
@@ -87,22 +87,17 @@ class Poller:
         """Wait before the next attempt, or give up."""
         doing, asked = "the request for updates", 0.0
         if isinstance(error, Refusal):
-            await self._refused(error)
-            asked = error.answer.retry_after.total_seconds() if error.answer.retry_after else 0.0
-        if failures > _FAILURES_BORNE:
-            failure = timed_out(doing) if isinstance(error, TimeoutError) else translate(error, doing)
-            raise Unavailable(str(failure)) from error
-        await asyncio.sleep(min(max(asked, _pause(failures)), _LONGEST_PAUSE_SECONDS))
-
-    async def _refused(self, error: Refusal) -> None:
-        match error.answer.status:
-            case 409 if error.says("webhook"):
+            if error.answer.status == 401:
+                raise Rejected(NOT_LET_IN) from error
+            if error.answer.status == 409 and error.says("webhook"):
                 # The configuration says polling. What waits is kept.
                 await self.client.call("deleteWebhook", repeatable=True, drop_pending_updates=False)
-            case 401:
-                raise Rejected(TOKEN_REVOKED) from error
-            case 404 | 409:
-                raise translate(error, "the request for updates") from error
+                return
+            asked = error.answer.retry_after.total_seconds() if error.answer.retry_after else 0.0
+        failure = timed_out(doing) if isinstance(error, TimeoutError) else translate(error, doing)
+        if isinstance(failure, Unavailable) or failures > _FAILURES_BORNE:
+            raise Unavailable(str(failure)) from error
+        await asyncio.sleep(min(max(asked, _pause(failures)), _LONGEST_PAUSE_SECONDS))
 
 
 def _pause(failures: int) -> float:
