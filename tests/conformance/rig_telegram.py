@@ -77,10 +77,9 @@ class TelegramRig:
         values = {"token": self.server.token, "base_url": self.server.base_url} | self.settings
         self.channel = create(Settings.model_validate(values), self.context)
         await self.channel.__aenter__()
+        before = len(self.server.called("getUpdates"))
         self.running = asyncio.create_task(self._supervise())
-        async with asyncio.timeout(10):
-            while self.channel.health().state is not ChannelState.CONNECTED:
-                await asyncio.sleep(0.005)
+        await self.world.wait_until(lambda: len(self.server.called("getUpdates")) > before)
 
     async def stop(self) -> None:
         if self.running is not None:
