@@ -59,7 +59,8 @@ logger = logging.getLogger(__name__)
 
 ATTACHMENT_BYTES = 1_000_000_000
 SHORT_LIFE_SECONDS = 5.0
-DRAIN_SECONDS = 5.0
+DRAIN_SECONDS = 15.0
+"""Slack says ten seconds before that it will close a socket."""
 
 
 class SlackChannel:
@@ -134,7 +135,9 @@ class SlackChannel:
             self._be(ChannelState.DOWN, str(error))
         else:
             return
-        raise error
+        if isinstance(error, Rejected | Unavailable):
+            raise error
+        raise Unavailable(str(error)) from error
 
     async def _serve(
         self, intake: Intake, client: AsyncWebClient, session: aiohttp.ClientSession, group: asyncio.TaskGroup

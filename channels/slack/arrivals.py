@@ -20,6 +20,10 @@ Payload = Mapping[str, Any]
 SEEN = "seen"
 """The cursor: the `ts` of the newest message that was committed."""
 
+SETTLE_SECONDS = 0.01
+"""Events that Slack sends at one moment may overtake each other: so long they are collected and sorted. What people
+press and command is not held up by it."""
+
 SAID = frozenset({Kind.MESSAGE, Kind.COMMAND})
 
 
@@ -87,6 +91,8 @@ class Arrivals:
             if room.opened is not None:
                 await room.opened.wait()
                 room.opened = None
+            if room.waiting and all("event" in payload for payload, _ in room.waiting):
+                await asyncio.sleep(SETTLE_SECONDS)
             if not room.waiting:
                 del self._rooms[name]
                 return

@@ -103,7 +103,7 @@ def people_in(payload: Mapping[str, Any]) -> frozenset[str]:
         person = user.get("id") if isinstance(user, dict) else payload.get("user_id")
         return frozenset({person}) if isinstance(person, str) and person else frozenset()
     inner = event.get("message") if isinstance(event.get("message"), dict) else event
-    found = {event.get("user"), inner.get("user") if isinstance(inner, dict) else None}
+    found = [source.get("user") for source in (event, inner) if isinstance(source, dict)]
     text = inner.get("text") if isinstance(inner, dict) else None
     return frozenset(user for user in found if isinstance(user, str) and user) | (
         users_in(text) if isinstance(text, str) else frozenset()
@@ -144,7 +144,7 @@ def ts_order(ts: str) -> tuple[int, int]:
 def ts_time(ts: str, otherwise: datetime) -> datetime:
     seconds, micros = ts_order(ts)
     try:
-        return datetime.fromtimestamp(seconds, UTC).replace(microsecond=micros) if seconds else otherwise
+        return datetime.fromtimestamp(seconds, UTC).replace(microsecond=micros) if seconds > 0 else otherwise
     except (ValueError, OverflowError, OSError):
         return otherwise
 
@@ -182,7 +182,7 @@ def spoken(message: Message, reader: Reader, *, now: datetime, addressed: bool =
 
 
 def _event(callback: EventCallback, reader: Reader, now: datetime) -> list[Inbound]:
-    kind = callback.event.get("type")
+    kind = str(callback.event.get("type"))
     if kind in {"message", "app_mention"}:
         message = Message.model_validate(callback.event)
         if message.subtype in {"message_changed", "message_deleted"}:
@@ -195,7 +195,7 @@ def _event(callback: EventCallback, reader: Reader, now: datetime) -> list[Inbou
         return _notice(Kind.ROOM_MOVED, event.old_channel_id, event, callback, reader, now, event.new_channel_id)
     if kind == "agent_session_stopped":
         return _stopped(RoomEvent.model_validate(callback.event), callback, reader, now)
-    if isinstance(kind, str) and kind in ROOM_KINDS:
+    if kind in ROOM_KINDS:
         event = RoomEvent.model_validate(callback.event)
         return _notice(ROOM_KINDS[kind], event.channel, event, callback, reader, now)
     return []

@@ -51,6 +51,7 @@ class Socket(AsyncBaseSocketModeClient):
         self._http = session
         self._group = group
         self._socket: aiohttp.ClientWebSocketResponse | None = None
+        self._read_out = asyncio.Event()
         self._answering: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
@@ -83,14 +84,18 @@ class Socket(AsyncBaseSocketModeClient):
             while (message := await self._next()) is not None:
                 self._take(message)
         finally:
+            self._read_out.set()
             self._end(End.LOST)
 
     async def drain(self, seconds: float) -> None:
-        """Let what is being committed be acknowledged, then close."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await asyncio.gather(*self._answering, return_exceptions=True)
-        await self.close()
+        """Its successor is there: read on until Slack closes this one, let what is being committed be acknowledged."""
+        try:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._read_out.wait()
+                    await asyncio.gather(*self._answering, return_exceptions=True)
+        finally:
+            await self.close()
 
     async def close(self) -> None:
         self.closed = True

@@ -56,12 +56,16 @@ class SlackRig:
 
     # The adapter's life -------------------------------------------------------------------------------------
 
-    async def start(self) -> None:
+    def fresh(self) -> Channel:
+        """A channel that is not opened yet."""
         context = ChannelContext(name=NAME, files=self.files)
         settings = Settings(
             bot_token=SecretStr(BOT_TOKEN), app_token=SecretStr(APP_TOKEN), base_url=self.slack.base_url
         )
-        self.channel = await self._open.enter_async_context(create(settings, context))
+        return create(settings, context)
+
+    async def start(self) -> None:
+        self.channel = await self._open.enter_async_context(self.fresh())
         self._running = asyncio.create_task(self._supervise(self.channel))
         async with asyncio.timeout(10):
             await self.slack.post.until_sockets(1)

@@ -29,6 +29,7 @@ class Delivery:
     number: int
     envelopes: list[str] = field(default_factory=list)
     acknowledged: asyncio.Event = field(default_factory=asyncio.Event)
+    repeated: asyncio.Event = field(default_factory=asyncio.Event)
     given_up: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -60,7 +61,7 @@ class Post:
     def announce(self, event: Json) -> str:
         """An Events API payload around an event; its event_id."""
         number = next(self._numbers)
-        payload = {
+        payload: Json = {
             "token": "verification",
             "team_id": TEAM,
             "api_app_id": APP,
@@ -72,7 +73,7 @@ class Post:
             "is_ext_shared_channel": False,
         }
         self.deliver("events_api", payload)
-        return payload["event_id"]
+        return f"Ev{number:06d}"
 
     def deliver(self, kind: str, payload: Json) -> Delivery:
         delivery = Delivery(kind, payload, next(self._numbers))
@@ -138,6 +139,10 @@ class Post:
         async with self.connected:
             await self.connected.wait_for(lambda: self.sockets_opened >= wanted)
 
+    async def close_oldest(self) -> None:
+        """What Slack does ten seconds after it asked to leave."""
+        await self.sockets[0].close()
+
     async def ask_to_leave(self, reason: str) -> None:
         """Slack replaces its containers every few hours and says so ten seconds before."""
         for socket in list(self.sockets):
@@ -187,6 +192,8 @@ class Post:
         if not self.sockets:
             return False
         delivery.envelopes.append(envelope)
+        if attempt:
+            delivery.repeated.set()
         socket = self.sockets[delivery.number % len(self.sockets)]
         if self.silent:
             return True

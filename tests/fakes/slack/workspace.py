@@ -117,8 +117,8 @@ class Workspace:
         event = {**message, "channel": room, "channel_type": found.kind, "event_ts": message["ts"]}
         self.announce(event)
         if f"<@{BOT}>" in message.get("text", "") and not message.get("bot_id") and found.kind != "im":
-            mention = {key: event[key] for key in ("user", "text", "ts", "team", "channel", "event_ts")}
-            extra = {key: event[key] for key in ("thread_ts", "files", "blocks") if key in event}
+            mention: Json = {key: event[key] for key in ("user", "text", "ts", "team", "channel", "event_ts")}
+            extra: Json = {key: event[key] for key in ("thread_ts", "files", "blocks") if key in event}
             self.announce({**mention, **extra, "type": "app_mention"})
 
     def edit(self, room: str, ts: str, text: str, user: str, **more: Any) -> None:

@@ -1,0 +1,245 @@
+"""Slack's events on their way in: committed before they are acknowledged, in order, once, across reconnects."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from channels.base import Account, ChannelState, EventId, Inbound, Kind, Rejected, ThreadRef
+from tests.conformance.rig_slack import SlackRig, rig
+from tests.fakes.slack import BOT, BOT_TOKEN
+from tests.fakes.slack.faults import Fault
+
+
+@pytest.fixture
+async def slack(tmp_path: Path) -> AsyncIterator[SlackRig]:
+    async with rig(tmp_path) as joined:
+        yield joined
+
+
+async def test_bolt_acknowledges_after_the_commit_and_not_before(slack: SlackRig):
+    committing, go_on = asyncio.Event(), asyncio.Event()
+    accept = slack.intake.accept
+
+    async def slow(events: Sequence[Inbound], *, cursors: Mapping[str, str] = {}) -> frozenset[EventId]:
+        committing.set()
+        await go_on.wait()
+        return await accept(events, cursors=cursors)
+
+    slack.intake.accept = slow  # type: ignore[method-assign]
+    ts = await slack.says(slack.room, "hello")
+    await committing.wait()
+    assert not await slack.acknowledged(ts)
+    go_on.set()
+    [delivery] = slack.slack.deliveries_of(ts)
+    await asyncio.wait_for(delivery.acknowledged.wait(), 5)
+
+
+@pytest.mark.requirement("P1")
+async def test_what_was_not_committed_is_not_acknowledged_and_comes_again(slack: SlackRig):
+    slack.slack.post.ack_seconds = 0.1
+    slack.slack.post.retry_after_seconds = (0.0, 0.2, 60.0)
+    slack.intake.refuse = True
+    ts = await slack.says(slack.room, "hello")
+    [delivery] = slack.slack.deliveries_of(ts)
+    await asyncio.wait_for(delivery.repeated.wait(), 5)
+    assert not delivery.acknowledged.is_set()
+    slack.intake.refuse = False
+    await asyncio.wait_for(delivery.acknowledged.wait(), 5)
+    assert [event.text for event in slack.intake.events] == ["hello"]
+
+
+@pytest.mark.requirement("P3")
+async def test_message_and_app_mention_of_one_post_arrive_as_one(slack: SlackRig):
+    ts = await slack.says(slack.room, "look at this", mention=True)
+    deliveries = slack.slack.deliveries_of(ts)
+    assert [delivery.payload["event"]["type"] for delivery in deliveries] == ["message", "app_mention"]
+    for delivery in deliveries:
+        await asyncio.wait_for(delivery.acknowledged.wait(), 5)
+    [event] = slack.intake.events
+    assert (event.text, event.mentioned, event.sender.name) == ("look at this", True, "Ada")
+
+
+@pytest.mark.requirement("P2")
+async def test_events_of_a_room_that_arrive_together_are_committed_in_slacks_order(slack: SlackRig):
+    slack.slack.post.pause()
+    for number in range(20):
+        await slack.says(slack.room, f"number {number}")
+    slack.slack.post.release(reverse=True)
+    events = await slack.intake.wait_for(20)
+    assert [event.text for event in events] == [f"number {number}" for number in range(20)]
+
+
+@pytest.mark.requirement("P6")
+async def test_a_room_whose_commit_hangs_holds_up_no_other(slack: SlackRig):
+    other = slack.slack.space.open_direct("U9").id
+    accept = slack.intake.accept
+    go_on = asyncio.Event()
+
+    async def hang(events: Sequence[Inbound], *, cursors: Mapping[str, str] = {}) -> frozenset[EventId]:
+        if any(event.where.room == "C1" for event in events):
+            await go_on.wait()
+        return await accept(events, cursors=cursors)
+
+    slack.intake.accept = hang  # type: ignore[method-assign]
+    await slack.says(slack.room, "stuck")
+    slack.slack.space.say(other, "U9", "free")
+    [event] = await slack.intake.wait_for(1)
+    assert (event.text, event.direct) == ("free", True)
+    go_on.set()
+    assert len(await slack.intake.wait_for(2)) == 2
+
+
+async def test_an_intake_that_fails_in_a_way_nobody_thought_of_is_asked_again(slack: SlackRig):
+    slack.slack.post.ack_seconds = 0.05
+    accept, failed = slack.intake.accept, []
+
+    async def break_once(events: Sequence[Inbound], *, cursors: Mapping[str, str] = {}) -> frozenset[EventId]:
+        if not failed:
+            failed.append(True)
+            raise RuntimeError("a bug")
+        return await accept(events, cursors=cursors)
+
+    slack.intake.accept = break_once  # type: ignore[method-assign]
+    await slack.says(slack.room, "hello")
+    assert [event.text for event in await slack.intake.wait_for(1)] == ["hello"]
+
+
+async def test_the_bots_own_posts_come_back_and_are_not_taken_in(slack: SlackRig):
+    message = slack.slack.space.post({"channel": "C1", "text": "from the bot"})
+    [delivery] = slack.slack.deliveries_of(message["ts"])
+    await asyncio.wait_for(delivery.acknowledged.wait(), 5)
+    assert slack.intake.events == []
+
+
+async def test_a_new_connection_that_slack_asks_for_is_open_before_the_old_one_closes(slack: SlackRig):
+    sockets = slack.slack.post
+    await sockets.ask_to_leave("warning")
+    await asyncio.wait_for(sockets.until_opened(2), 5)
+    assert slack.channel.health().state is ChannelState.CONNECTED
+    for number in range(2):  # one for each socket
+        await slack.says(slack.room, f"in between {number}")
+    assert [event.text for event in await slack.intake.wait_for(2)] == ["in between 0", "in between 1"]
+    await sockets.close_oldest()
+    await asyncio.wait_for(sockets.until_sockets(1), 5)
+    await slack.says(slack.room, "after")
+    assert (await slack.intake.wait_for(3))[-1].text == "after"
+    assert all(len(delivery.envelopes) == 1 for delivery in sockets.deliveries)
+    assert slack.slack.calls.count(("auth.test", {})) == 1
+
+
+@pytest.mark.requirement("P1")
+async def test_what_was_said_in_a_bound_thread_during_a_long_outage_is_read_back_once_and_in_order(slack: SlackRig):
+    slack.slack.post.retry_after_seconds = ()
+    root = await slack.says(slack.room, "the root")
+    thread = ThreadRef(channel=slack.room.channel, space="T1", room="C1", thread=root)
+    await slack.says(thread, "before")
+    await slack.intake.wait_for(2)
+    slack.intake.bound = [thread]
+    await slack.stop()
+    for number in range(3):
+        await slack.says(thread, f"missed {number}")
+    slack.slack.space.post({"channel": "C1", "text": "not this one", "thread_ts": root})
+    slack.slack.space.say("C1", "U1", "nor this", subtype="channel_topic", thread=root)
+    await slack.start()
+    await slack.says(thread, "live")
+    events = await slack.intake.wait_for(6)
+    assert [event.text for event in events] == ["the root", "before", "missed 0", "missed 1", "missed 2", "live"]
+
+
+async def test_reading_back_waits_when_slack_asks_for_it(slack: SlackRig):
+    slack.slack.post.retry_after_seconds = ()
+    direct = await slack.channel.direct(Account(slack.ada_account))
+    await slack.says(direct, "before")
+    await slack.intake.wait_for(1)
+    slack.intake.bound = [direct]
+    await slack.stop()
+    await slack.says(direct, "missed")
+    history = frozenset({"conversations.history"})
+    slack.slack.fail(Fault(word="ratelimited", status=429, retry_after="0.1", methods=history))
+    await slack.start()
+    events = await slack.intake.wait_for(2)
+    assert [(event.text, event.direct) for event in events] == [("before", True), ("missed", True)]
+
+
+async def test_what_an_unbound_room_said_long_ago_is_not_dug_out(slack: SlackRig):
+    slack.slack.post.retry_after_seconds = ()
+    await slack.says(slack.room, "before")
+    await slack.intake.wait_for(1)
+    await slack.stop()
+    await slack.says(slack.room, "missed")
+    await slack.start()
+    await slack.says(slack.room, "live")
+    events = await slack.intake.wait_for(2)
+    assert [event.text for event in events] == ["before", "live"]
+    assert not any(method.startswith("conversations.") for method, _ in slack.slack.calls)
+
+
+async def test_slash_commands_buttons_and_shortcuts_arrive_and_are_acknowledged(slack: SlackRig):
+    command = slack.slack.command("C1", "kill all")
+    await asyncio.wait_for(command.acknowledged.wait(), 5)
+    ts = await slack.says(slack.room, "the build is slow")
+    shortcut = slack.slack.shortcut("C1", ts, "threadmill_hand_over")
+    await asyncio.wait_for(shortcut.acknowledged.wait(), 5)
+    events = await slack.intake.wait_for(3)
+    found = {(event.kind, event.text) for event in events}
+    assert (Kind.COMMAND, "/kill all") in found
+    assert (Kind.COMMAND, "/spawn the build is slow") in found
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {},
+        {"type": "event_callback", "event": "not an object"},
+        {"type": "event_callback", "event": {"type": "message", "channel": 7, "user": {}}},
+        {"type": "block_actions", "user": None, "actions": [None]},
+        {"type": "something_new", "container": {"a": 1}},
+    ],
+)
+async def test_a_malformed_payload_stops_nothing(slack: SlackRig, payload: dict[str, object]):
+    slack.slack.post.ack_seconds, slack.slack.post.retry_after_seconds = 0.05, ()
+    strange = slack.slack.post.deliver("events_api", payload)
+    done = [asyncio.ensure_future(event.wait()) for event in (strange.acknowledged, strange.given_up)]
+    await asyncio.wait(done, return_when=asyncio.FIRST_COMPLETED, timeout=5)
+    for task in done:
+        task.cancel()
+    await slack.says(slack.room, "still here")
+    assert [event.text for event in await slack.intake.wait_for(1)] == ["still here"]
+
+
+async def test_a_refused_token_is_said_with_what_to_do_and_ends_the_run(slack: SlackRig):
+    await slack.stop()
+    slack.slack.tokens[BOT_TOKEN] = "token_revoked"
+    async with slack.fresh() as channel:
+        with pytest.raises(Rejected, match="revoked"):
+            await channel.run(slack.intake)
+        assert channel.health().state is ChannelState.DOWN
+        assert "install the app again" in channel.health().detail
+    slack.slack.tokens[BOT_TOKEN] = ""
+    await slack.start()
+
+
+async def test_socket_mode_that_is_switched_off_needs_a_person(slack: SlackRig):
+    await slack.stop()
+    async with slack.fresh() as channel:
+        running = asyncio.create_task(channel.run(slack.intake))
+        await slack.slack.post.until_sockets(1)
+        await slack.slack.post.ask_to_leave("link_disabled")
+        with pytest.raises(Rejected, match="Socket Mode is switched off"):
+            await asyncio.wait_for(running, 5)
+    await slack.start()
+
+
+async def test_no_error_and_no_log_shows_a_token(slack: SlackRig, caplog: pytest.LogCaptureFixture):
+    caplog.set_level("DEBUG")
+    await slack.says(slack.room, "hello")
+    await slack.intake.wait_for(1)
+    slack.slack.fail(Fault(word="fatal_error", methods=frozenset({"auth.test"})))
+    await slack.reconnect()
+    assert BOT_TOKEN not in caplog.text
+    assert "xapp-" not in caplog.text
+    assert BOT not in slack.channel.health().detail
