@@ -298,6 +298,7 @@ class _Parser:
             name = self._take()
             if name.kind != "name":
                 raise _error(mark.column, "a function's name is missing behind the dot", f"use {', '.join(_METHODS)}")
+            _known_method(name)
             node = _called(node, name, self._arguments())
         return node
 
@@ -443,12 +444,15 @@ _ARITHMETIC: dict[str, Callable[[int, int], int]] = {
 }
 
 
+def _known_method(name: _Token) -> None:
+    if name.value not in _METHODS:
+        near = get_close_matches(name.value, _METHODS, n=1)
+        meant = f"did you mean {near[0]}?" if near else f"use {', '.join(_METHODS)}"
+        raise _error(name.column, f"there is no function {name.value!r}", meant)
+
+
 def _called(node: _Node, name: _Token, arguments: list[_Node]) -> _Node:
     method = name.value
-    if method not in _METHODS:
-        near = get_close_matches(method, _METHODS, n=1)
-        meant = f"did you mean {near[0]}?" if near else f"use {', '.join(_METHODS)}"
-        raise _error(name.column, f"there is no function {method!r}", meant)
     if method == "size" and node.kind.startswith("list"):
         return _Node(kind="number", run=_applied_one(len, node.run))
     if node.kind != "text":
