@@ -149,15 +149,15 @@ class Client:
 
     async def turn(self, chat: str, lane: Lane) -> None:
         """Wait until the limits let a message into this chat. Raises TemporaryFailure when that is not soon."""
-        wait = self.pace.reserve(chat, time.monotonic(), lane, _PATIENCE_SECONDS)
-        if wait > _PATIENCE_SECONDS:
-            raise TemporaryFailure("Telegram's limit for this chat is used up", retry_after=timedelta(seconds=wait))
-        if wait > 0:
-            await asyncio.sleep(wait)
+        wait = self.pace.in_chat(chat, time.monotonic(), lane, _PATIENCE_SECONDS)
+        await _pass(wait, "Telegram's limit for this chat is used up")
+        wait = self.pace.over_all(time.monotonic(), lane, _PATIENCE_SECONDS)
+        await _pass(wait, "Telegram's limit for all messages of a bot is used up")
 
     def may_go_now(self, chat: str) -> float:
         """Whether a preview may go: 0 when it may (and is counted), else seconds until it is worth asking again."""
-        return self.pace.reserve(chat, time.monotonic(), Lane.LIVE, 0.0)
+        now = time.monotonic()
+        return self.pace.in_chat(chat, now, Lane.LIVE, 0.0) or self.pace.over_all(now, Lane.LIVE, 0.0)
 
     async def download(self, file_path: str) -> AsyncIterator[bytes]:
         """A file's content. `file_path` comes from the server: it must stay below our file address."""
@@ -169,6 +169,13 @@ class Client:
                 yield piece
         except TelegramError as error:
             raise translate(error, "the download of a file", repeatable=True) from error
+
+
+async def _pass(wait: float, why_not: str) -> None:
+    if wait > _PATIENCE_SECONDS:
+        raise TemporaryFailure(why_not, retry_after=timedelta(seconds=wait))
+    if wait > 0:
+        await asyncio.sleep(wait)
 
 
 class _Redaction(logging.Filter):

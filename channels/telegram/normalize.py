@@ -235,9 +235,9 @@ _STAND_INS = frozenset({1087968824, 136817688, 777000})
 
 def _reply_of_a_person(message: Message) -> Message | None:
     reply = message.reply_to_message
-    if reply is None or reply.forum_topic_created is not None or reply.message_id == message.message_thread_id:
+    if reply is None or reply.forum_topic_created is not None:
         return None
-    return reply
+    return None if message.is_topic_message and reply.message_id == message.message_thread_id else reply
 
 
 def _attachments(message: Message) -> tuple[Attachment, ...]:

@@ -114,6 +114,16 @@ def _chat(chat: str) -> _Share:
     return _Share(Bucket(1.0, 5), Bucket(0.5, 3))
 
 
+def _booked(share: _Share, now: float, lane: Lane, patience: float, at_least: float = 0.0) -> float:
+    limit = share.choose(now, lane)
+    wait = max(at_least, limit.delay(now))
+    if lane is Lane.LIVE and limit.spare(now) < max(2, limit.burst // 2):
+        wait = max(wait, 1.0)  # the burst is for messages that stay
+    if wait <= patience:
+        limit.book(now + wait)
+    return wait
+
+
 @dataclass(slots=True)
 class Pace:
     """The state of all limits. `ceiling` is None where the server's limits are not known."""
@@ -127,24 +137,24 @@ class Pace:
     def __post_init__(self) -> None:
         self._total = _overall(self.ceiling or DOCUMENTED_PER_SECOND)
 
-    def reserve(self, chat: str, now: float, lane: Lane, patience: float) -> float:
-        """Seconds until this may go. Booked when that is within `patience`; otherwise ask again then."""
+    def in_chat(self, chat: str, now: float, lane: Lane, patience: float) -> float:
+        """Seconds until the chat takes this. Booked when that is within `patience`; otherwise ask again then."""
         silence = max(0.0, self._silent_until.get(chat, now) - now)
-        if self.ceiling is None and now >= self._kept_until:
+        if not self._is_kept(now):
             return silence
-        limits = [share.choose(now, lane) for share in (self._share(chat, now), self._total)]
-        wait = max(silence, *(limit.delay(now) for limit in limits))
-        if lane is Lane.LIVE and any(limit.spare(now) < max(2, limit.burst // 2) for limit in limits):
-            wait = max(wait, 1.0)  # the burst is for messages that stay
-        if wait <= patience:
-            for limit in limits:
-                limit.book(now + wait)
-        return wait
+        return _booked(self._share(chat, now), now, lane, patience, silence)
+
+    def over_all(self, now: float, lane: Lane, patience: float) -> float:
+        """Seconds until the bot may say one more. Asked when the chat takes it, so that no chat's wait is others'."""
+        return _booked(self._total, now, lane, patience) if self._is_kept(now) else 0.0
 
     def refused(self, chat: str, now: float, retry_after: float) -> None:
         """The server said 429: this chat is silent until then; the others go on."""
         self._silent_until[chat] = max(self._silent_until.get(chat, now), now + retry_after)
         self._kept_until = now + max(_COMPLAINT_LASTS_SECONDS, retry_after)
+
+    def _is_kept(self, now: float) -> bool:
+        return self.ceiling is not None or now < self._kept_until
 
     def _share(self, chat: str, now: float) -> _Share:
         share = self._chats.get(chat)

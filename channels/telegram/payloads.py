@@ -29,12 +29,12 @@ class Payload(BaseModel):
     @field_validator("*", mode="wrap")
     @classmethod
     def _tolerate(cls, value: Any, read: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
+        if isinstance(value, str) and not value.isascii():
+            # JSON can carry half a surrogate pair, which is no text to anybody else.
+            value = value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
         try:
             return read(value)
         except ValidationError:
-            if isinstance(value, str) and not value.isascii():
-                # JSON can carry half a surrogate pair, which is no text to anybody else.
-                return read(value.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
             field = cls.model_fields[str(info.field_name)]
             if field.is_required():
                 raise
