@@ -179,8 +179,8 @@ class Model(Protocol):
     """One model of one provider."""
 
     @property
-    def context_tokens(self) -> int:
-        """How many tokens a request may have; a careful guess until the provider has been asked."""
+    def context_tokens(self) -> int | None:
+        """How many tokens a request may have, its answer included; None until the provider has said so."""
 
     def stream(self, request: Request) -> AsyncGenerator[Event, None]:
         """Make the call. Closing the iterator early (`aclose`) cancels the call at once. Raises ModelError."""

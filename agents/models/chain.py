@@ -51,6 +51,11 @@ LONGEST_WAIT_SECONDS = 30.0
 FIRST_BACKOFF_SECONDS = 0.5
 LONGEST_BACKOFF_SECONDS = 8.0
 
+HOSTED_CONTEXT_TOKENS = 128_000
+"""Taken where neither the configuration, the provider nor the price list says it: no current hosted model has less."""
+LOCAL_CONTEXT_TOKENS = 32_000
+"""The same for a server of one's own, which often gives a model less room than it could have."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -155,7 +160,12 @@ class ModelChain:
     def context_tokens(self, name: ModelName) -> int:
         """See `Models.context_tokens`."""
         link = self._link(name)
-        return link.settings.context_tokens or link.model.context_tokens
+        return (
+            link.settings.context_tokens
+            or link.model.context_tokens
+            or self._prices.context_tokens(link.settings)
+            or (HOSTED_CONTEXT_TOKENS if link.settings.hosted else LOCAL_CONTEXT_TOKENS)
+        )
 
     def estimate_usd(self, name: ModelName, request: Request) -> float:
         """See `Models.estimate_usd`."""

@@ -20,7 +20,7 @@ HOSTED_HOST = "api.anthropic.com"
 class Price(BaseModel):
     """What a million tokens cost, in US dollars. Overrides the price list."""
 
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, hide_input_in_errors=True)
 
     input: float = Field(ge=0, description="A million input tokens that are not cached, in US dollars.")
     output: float = Field(ge=0, description="A million output tokens, in US dollars.")
@@ -35,7 +35,7 @@ class Price(BaseModel):
 class ModelSettings(BaseModel):
     """One `[models.NAME]` table."""
 
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, hide_input_in_errors=True)
 
     kind: Literal["anthropic", "openai", "rehearsal"] = Field(
         description="The API that the server speaks: anthropic (Messages), openai (chat completions), "
@@ -84,6 +84,8 @@ class ModelSettings(BaseModel):
             raise ValueError(f'model: name the {self.kind} model to ask, for example model = "{_EXAMPLE[self.kind]}"')
         if self.script is not None and self.kind != "rehearsal":
             raise ValueError('script: only a model of kind = "rehearsal" follows a script; remove this line')
+        if self.key is not None and not (self.key.isascii() and self.key.isprintable()):
+            raise ValueError("api_key: holds characters that no key has; copy it again")
         if self.base_url is not None:
             parts = urlsplit(self.base_url)
             if parts.scheme not in {"http", "https"} or not parts.hostname:
@@ -101,7 +103,8 @@ class ModelSettings(BaseModel):
 
     @property
     def key(self) -> str | None:
-        return self.api_key.get_secret_value() if self.api_key is not None else None
+        """The key to send; None when there is none, also when it is empty."""
+        return (self.api_key.get_secret_value().strip() or None) if self.api_key is not None else None
 
 
 _EXAMPLE = {"anthropic": "claude-sonnet-5-5", "openai": "gpt-5"}

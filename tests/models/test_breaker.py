@@ -79,11 +79,10 @@ def test_whatever_happens_it_lets_a_call_through_again_in_bounded_time(moves: li
             trials += 1
         elif trials and move != "begin":
             trials -= 1
-            breaker = {
-                "succeed": breaker.succeeded,
-                "fail": lambda at=now, b=breaker: b.failed(at),
-                "abandon": lambda at=now, b=breaker: b.abandoned(at),
-            }[move]()
+            if move == "succeed":
+                breaker = breaker.succeeded()
+            else:
+                breaker = breaker.failed(now) if move == "fail" else breaker.abandoned(now)
     if breaker.circuit is not Circuit.HALF_OPEN:
         assert breaker.allows(now + LONGEST_OPEN_SECONDS)
         assert breaker.wait_seconds(now) <= LONGEST_OPEN_SECONDS

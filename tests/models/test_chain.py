@@ -46,7 +46,7 @@ class Scripted:
         self._acts = list(acts)
         self.requests: list[Request] = []
         self.closed_early = 0
-        self.context_tokens = 1000
+        self.context_tokens: int | None = 1000
 
     async def stream(self, request: Request) -> AsyncGenerator[Event, None]:
         self.requests.append(request)
@@ -199,7 +199,8 @@ async def test_an_hour_s_retry_after_without_a_fallback_fails_now_and_says_when(
 @pytest.mark.requirement("P6")
 async def test_a_model_that_keeps_failing_is_left_alone_and_tried_again_later() -> None:
     time = Time()
-    main = Scripted(*[[ModelUnavailable("down")]] * FAILURES_TO_OPEN, [finished("back")])
+    down: list[Event | ModelError] = [ModelUnavailable("down")]
+    main = Scripted(*[down] * FAILURES_TO_OPEN, [finished("back")])
     models = chain(main, time=time, attempts=1)
     for _ in range(FAILURES_TO_OPEN):
         with pytest.raises(ModelUnavailable, match="down"):
@@ -287,9 +288,16 @@ async def test_an_unknown_name_is_refused_with_those_that_exist() -> None:
         models.info(ModelName("zzz"))
 
 
-def test_the_context_is_the_configured_one_and_else_the_model_s() -> None:
+async def test_the_context_is_the_configured_one_then_the_provider_s_then_the_list_s_then_a_careful_guess() -> None:
     assert chain(Scripted([])).context_tokens(MAIN) == 1000
     assert chain(Scripted([]), context_tokens=50_000).context_tokens(MAIN) == 50_000
+    silent = Scripted([])
+    silent.context_tokens = None
+    assert chain(silent).context_tokens(MAIN) == 128_000
+    assert chain(silent, base_url="http://127.0.0.1:1", model="homemade").context_tokens(MAIN) == 32_000
+    models = chain(silent)
+    await models.preload()
+    assert models.context_tokens(MAIN) == 200_000
 
 
 async def test_a_chain_is_built_from_settings_without_touching_any_server() -> None:
@@ -337,3 +345,9 @@ def test_settings_that_cannot_work_are_refused_with_what_to_write(values: dict[s
 
 def test_a_key_does_not_show() -> None:
     assert "sk-secret" not in repr(settings(api_key="sk-secret"))
+    with pytest.raises(ValueError, match="fallback") as caught:
+        settings(api_key="sk-secret", fallback="spare")
+    assert "sk-secret" not in str(caught.value)
+    with pytest.raises(ValueError, match="copy it again") as caught:
+        settings(api_key="sk-secret…")
+    assert "sk-secret" not in str(caught.value)
