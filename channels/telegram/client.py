@@ -75,6 +75,10 @@ class Requests(HTTPXRequest):
 class PlainBot(Bot):
     """The library's Bot without its objects: what the server answered, as it is."""
 
+    def __repr__(self) -> str:
+        """The library's shows the token."""
+        return "PlainBot"
+
     async def ask(self, method: str, data: dict[str, Any], read_seconds: float) -> Any:
         return await self._post(method, data, read_timeout=read_seconds)
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from telegram import InputFile
+from telegram import InputFile, InputMediaDocument, MessageEntity
 from telegram.error import TelegramError
 
 from channels.base import Attachment, Files, Outbound, Receipt, Rejected
@@ -39,7 +39,8 @@ class Sender:
     async def send(self, part: Outbound) -> Receipt:
         """See Channel.send. A text that no message can hold is sent as a file."""
         doing = f"a message to {part.to.key}"
-        files = [await self._upload(attachment) for attachment in part.attachments]
+        album = len(part.attachments) > 1
+        files = [await self._upload(attachment, in_album=album) for attachment in part.attachments]
         rendered = render(part.text) if part.text.strip() else Rendered(text="")
         if not rendered.fits(TEXT_UNITS) and not files:
             files = [InputFile(part.text.encode(), filename="answer.md")]
@@ -50,7 +51,7 @@ class Sender:
             raise Rejected(f"{doing} has nothing in it")
         place = {**addressed(part.to), **answering(part.reply_to)}
         await self._client.turn(part.to.room, Lane.CONTROL if part.control else Lane.MESSAGE)
-        if len(files) > 1:
+        if album:
             said = await self._ask("sendMediaGroup", doing, place | _group(files, rendered))
         elif files:
             said = await self._file(part, files[0], doing, place | _caption(rendered) | keyboard(part.buttons))
@@ -104,14 +105,14 @@ class Sender:
     async def _ask(self, method: str, doing: str, data: dict[str, Any]) -> Any:
         return await self._client.call(method, doing=doing, **data)
 
-    async def _upload(self, attachment: Attachment) -> InputFile:
+    async def _upload(self, attachment: Attachment, *, in_album: bool) -> InputFile:
         try:
             content = await self._files.read(attachment)
         except FileNotFoundError as error:
             raise Rejected(f"the file {attachment.name} is not in the attachment store any more") from error
         if not content:
             raise Rejected(f"the file {attachment.name} is empty, and Telegram takes no empty files")
-        return InputFile(content, filename=safe_name(attachment.name))
+        return InputFile(content, filename=safe_name(attachment.name), attach=in_album)
 
 
 def safe_name(name: str) -> str:
@@ -141,9 +142,14 @@ def _caption(rendered: Rendered) -> dict[str, Any]:
 
 def _group(files: Sequence[InputFile], rendered: Rendered) -> dict[str, Any]:
     """An album of files, its caption under the last."""
-    media: list[dict[str, Any]] = [{"type": "document", "media": f"attach://file{n}"} for n in range(len(files))]
-    media[-1] |= {key: value for key, value in _caption(rendered).items() if value is not None}
-    return {"media": media} | {f"file{n}": file for n, file in enumerate(files)}
+    entities = [MessageEntity(**entity) for entity in rendered.entities]
+    *media, last = files
+    return {
+        "media": [
+            *(InputMediaDocument(file) for file in media),
+            InputMediaDocument(last, caption=rendered.text or None, caption_entities=entities),
+        ]
+    }
 
 
 def _receipt(said: Any) -> Receipt:

@@ -34,7 +34,7 @@ class Chat:
     is_forum: bool = False
     topics: dict[int, Topic] = field(default_factory=dict)
     messages: dict[int, dict[str, Any]] = field(default_factory=dict)
-    next_id: int = 1
+    next_id: int = 2  # the first message of a group is its creation, and stands for the General topic
     bot_rights: set[str] = field(default_factory=lambda: {"send", "can_manage_topics"})
     bot_is: str = "administrator"  # member, left, kicked; in a private chat kicked means blocked
     migrated_to: int | None = None
