@@ -42,6 +42,7 @@ from agents.models.base import (
     Usage,
 )
 from agents.models.breaker import Breaker
+from agents.models.deadline import within
 from agents.models.estimate import request_tokens
 from agents.models.prices import Prices
 from agents.models.rehearsal import RehearsalModel
@@ -221,7 +222,7 @@ class ModelChain:
         told = False
         try:
             async with aclosing(link.model.stream(request)) as events:
-                async for event in _until(events, link):
+                async for event in within(link.settings.timeout_seconds, events):
                     if isinstance(event, Finished):
                         told = True
                         self._answered(link)
@@ -229,11 +230,13 @@ class ModelChain:
                         return
                     yield event
             raise ModelUnavailable(f"model {link.name} broke off in the middle of its answer")
+        except TimeoutError as error:
+            told = True
+            limit = f"{link.settings.timeout_seconds:g} s"
+            raise self._failed(link, ModelUnavailable(f"{link.name}: no whole answer within {limit}")) from error
         except ModelUnavailable as error:
             told = True
-            seconds = error.retry_after.total_seconds() if error.retry_after is not None else 0.0
-            link.breaker = link.breaker.failed(self._clock(), retry_after_seconds=seconds)
-            link.last_failure = str(error)
+            self._failed(link, error)
             raise
         except ModelError as error:
             told = True
@@ -244,6 +247,12 @@ class ModelChain:
         finally:
             if not told:
                 link.breaker = link.breaker.abandoned(self._clock())
+
+    def _failed(self, link: _Link, error: ModelUnavailable) -> ModelUnavailable:
+        seconds = error.retry_after.total_seconds() if error.retry_after is not None else 0.0
+        link.breaker = link.breaker.failed(self._clock(), retry_after_seconds=seconds)
+        link.last_failure = str(error)
+        return error
 
     def _answered(self, link: _Link) -> None:
         link.breaker = link.breaker.succeeded()
@@ -273,29 +282,6 @@ class ModelChain:
     async def _priced(self, link: _Link, finished: Finished) -> Finished:
         cost = await self._prices.cost(link.settings, finished.model, finished.usage)
         return replace(finished, name=link.name, cost_usd=cost.usd, cost_known=cost.known)
-
-
-async def _until(events: AsyncGenerator[Event, None], link: _Link) -> AsyncGenerator[Event, None]:
-    """The same events; ModelUnavailable when the whole call takes longer than configured.
-
-    The deadline stands around each step, not around the loop: time that the consumer takes is not the
-    model's, and a timeout must not cancel the consumer.
-    """
-    left = link.settings.timeout_seconds
-    loop = asyncio.get_running_loop()
-    while True:
-        begun = loop.time()
-        try:
-            async with asyncio.timeout_at(begun + left):
-                event = await anext(events, None)
-        except TimeoutError as error:
-            raise ModelUnavailable(
-                f"model {link.name} did not finish its answer within {link.settings.timeout_seconds:.0f} s"
-            ) from error
-        if event is None:
-            return
-        left -= loop.time() - begun
-        yield event
 
 
 def _for_model(request: Request, model: str) -> Request:

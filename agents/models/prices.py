@@ -12,12 +12,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from dataclasses import dataclass
+from decimal import Decimal
 from types import ModuleType
 from typing import Any, Literal
 
 from agents.models.base import Usage
 from agents.models.settings import ModelSettings, Price
+
+KEPT_SECONDS = 3600.0
+"""How long a price is kept: some change on a day."""
 
 _log = logging.getLogger(__name__)
 
@@ -36,9 +41,10 @@ class Prices:
     """The price list. One for all models."""
 
     def __init__(self) -> None:
-        self._library: ModuleType | None = None
+        self._library: Any = None
         self._loading = asyncio.Lock()
         self._unknown: set[str] = set()
+        self._flat: dict[tuple[str, str, str | None], tuple[float, Price]] = {}
 
     async def load(self) -> None:
         """Import the list, in a thread. Without it only configured prices count."""
@@ -86,19 +92,42 @@ class Prices:
         return window
 
     def _listed(self, reference: str, settings: ModelSettings, usage: Usage) -> float | None:
-        library: Any = self._library
-        counted = library.Usage(
-            input_tokens=usage.input_tokens + usage.cache_read_tokens + usage.cache_write_tokens,
-            cache_read_tokens=usage.cache_read_tokens,
-            cache_write_tokens=usage.cache_write_tokens,
-            output_tokens=usage.output_tokens,
-        )
+        """By the list. A price that is a plain number a token is kept for a while: looking it up takes longer
+        than everything else that is done for an answer."""
+        key = (reference, settings.kind, settings.base_url)
+        kept = self._flat.get(key)
+        if kept is not None and time.monotonic() < kept[0]:
+            return _configured(kept[1], usage)
         for where in _providers(settings):
             try:
-                return float(library.calc_price(counted, reference, **where).total_price)
+                found = self._library.calc_price(_counted(self._library, usage), reference, **where)
             except (LookupError, ValueError):
                 continue
+            flat = _flat_price(found.model_price)
+            if flat is not None:
+                self._flat[key] = (time.monotonic() + KEPT_SECONDS, flat)
+            return float(found.total_price)
         return None
+
+
+def _counted(library: Any, usage: Usage) -> Any:
+    return library.Usage(
+        input_tokens=usage.input_tokens + usage.cache_read_tokens + usage.cache_write_tokens,
+        cache_read_tokens=usage.cache_read_tokens,
+        cache_write_tokens=usage.cache_write_tokens,
+        output_tokens=usage.output_tokens,
+    )
+
+
+def _flat_price(listed: Any) -> Price | None:
+    """The list's price when it is four plain numbers; None for tiers."""
+    numbers = [
+        getattr(listed, name, None) for name in ("input_mtok", "output_mtok", "cache_read_mtok", "cache_write_mtok")
+    ]
+    if not all(isinstance(number, Decimal) for number in numbers):
+        return None
+    each, answer, read, write = (float(number) for number in numbers if isinstance(number, Decimal))
+    return Price(input=each, output=answer, cache_read=read, cache_write=write)
 
 
 def _providers(settings: ModelSettings) -> list[dict[Literal["provider_id", "provider_api_url"], str]]:
