@@ -27,6 +27,7 @@ create table inbox (
     unique (channel, event_id)
 );
 create index inbox_new on inbox (n) where state = 'new';
+create index inbox_dead on inbox (n) where state = 'dead';
 create index inbox_message on inbox (place, message_id);
 create index inbox_account on inbox (account);
 
@@ -46,6 +47,27 @@ create table timeline (
     at       integer not null
 );
 create index timeline_place on timeline (place, n);
+
+-- Every place where something was said, with its newest row: lists places by what happened last, whatever the history.
+create table places (
+    place   text primary key,
+    channel text not null,
+    last_n  integer not null,
+    last_at integer not null
+) without rowid;
+create index places_recent on places (last_n);
+create index places_of_channel on places (channel, last_n);
+create trigger timeline_grows after insert on timeline begin
+    insert into places (place, channel, last_n, last_at)
+    values (new.place, substr(new.place, 1, instr(new.place, ':') - 1), new.n, new.at)
+    on conflict (place) do update set last_n = excluded.last_n, last_at = excluded.last_at;
+end;
+create trigger timeline_moves after update of place on timeline begin
+    delete from places where place = old.place;
+    insert into places (place, channel, last_n, last_at)
+    values (new.place, substr(new.place, 1, instr(new.place, ':') - 1), new.n, new.at)
+    on conflict (place) do update set last_n = max(last_n, excluded.last_n), last_at = max(last_at, excluded.last_at);
+end;
 
 create table sessions (
     id              text primary key,
@@ -74,6 +96,8 @@ create table sessions (
     stopping        integer not null default 0,
     turn            text,                    -- the turn that runs or is to be resumed
     answer_to       text,                    -- where that turn's answer belongs
+    answer_reply    text,                    -- and the message id that it answers there
+    wake_at         integer,                 -- a waiting session is woken then at the latest
     summary_step    integer not null default 0, -- the conversation begins at this step
     result          text,
     home            text,
@@ -87,6 +111,13 @@ create index sessions_parent on sessions (parent);
 create index sessions_root on sessions (root);
 create index sessions_state on sessions (state, active_at);
 create index sessions_active on sessions (active_at);
+create index sessions_begun on sessions (id) where turn is not null;
+create index sessions_wake on sessions (wake_at) where wake_at is not null;
+
+create table counters (
+    name  text primary key,
+    value integer not null
+) without rowid;
 
 create table bindings (
     place      text primary key,
@@ -171,6 +202,7 @@ create table deliveries (
 create index deliveries_lane on deliveries (lane, control desc, n) where state in ('pending', 'sending', 'unknown');
 create index deliveries_session on deliveries (session, n);
 create index deliveries_dead on deliveries (n) where state = 'dead';
+create index deliveries_dead_place on deliveries (place, n) where state = 'dead';
 create index deliveries_place on deliveries (place, n);
 
 -- Money by day, for an agent's daily budget and /cost.
