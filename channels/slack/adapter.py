@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -33,6 +34,7 @@ from channels.base import (
     Health,
     Inbound,
     Intake,
+    Kind,
     Limits,
     LiveText,
     NotAccepted,
@@ -50,7 +52,8 @@ from channels.slack.calls import Calls, dict_of
 from channels.slack.files import download
 from channels.slack.names import Names
 from channels.slack.normalize import Identity, Reader, normalize, people_in
-from channels.slack.render import BUTTONS, TEXT_UNITS, split_text
+from channels.slack.parts import split
+from channels.slack.render import BUTTONS, TEXT_UNITS
 from channels.slack.socket import End, Socket, refused
 from channels.slack.speech import Speech
 from channels.slack.web import new_client, new_session, sdk_logger
@@ -59,6 +62,7 @@ logger = logging.getLogger(__name__)
 
 ATTACHMENT_BYTES = 1_000_000_000
 SHORT_LIFE_SECONDS = 5.0
+MOST_ASKERS = 5000
 DRAIN_SECONDS = 15.0
 """Slack says ten seconds before that it will close a socket."""
 
@@ -77,6 +81,7 @@ class SlackChannel:
         | Capability.RECONCILE
         | Capability.EPHEMERAL
         | Capability.BACKFILL
+        | Capability.STREAM
     )
     limits = Limits(
         text_units=TEXT_UNITS,
@@ -95,6 +100,7 @@ class SlackChannel:
         self._commands = frozenset(command.name.lstrip("/") for command in context.commands)
         self._me = Identity(team="", user="")
         self._names = Names(self._look_up_name)
+        self._askers: OrderedDict[ThreadRef, str] = OrderedDict()
         self._directs: dict[str, ThreadRef] = {}
         self._session: aiohttp.ClientSession | None = None
         self._client: AsyncWebClient | None = None
@@ -117,6 +123,8 @@ class SlackChannel:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._speech is not None:
+            await self._speech.aclose()
         if self._session is not None:
             await self._session.close()
         self._session = self._client = self._speech = None
@@ -210,12 +218,28 @@ class SlackChannel:
         people = {person for payload in payloads for person in people_in(payload)} - {self._me.user}
         names = await self._names.of(people)
         reader = Reader(channel=self.name, me=self._me, names=names, commands=self._commands)
-        return [normalize(payload, reader, now=_now()) for payload in payloads]
+        found = [normalize(payload, reader, now=_now()) for payload in payloads]
+        for event in (event for events in found for event in events):
+            self._remember_asker(event)
+        return found
+
+    def _remember_asker(self, event: Inbound) -> None:
+        """Slack streams an answer to the person who asked."""
+        if event.kind not in {Kind.MESSAGE, Kind.COMMAND} or event.sender.is_bot:
+            return
+        user = event.sender.account.rpartition("/")[2]
+        roots = {event.where, replace(event.where, thread=event.where.thread or event.message_id)}
+        for place in roots:
+            self._askers[place] = user
+            self._askers.move_to_end(place)
+        while len(self._askers) > MOST_ASKERS:
+            self._askers.popitem(last=False)
 
     async def _identify(self, client: AsyncWebClient) -> None:
         answer = await self._calls.ask("say who the bot is", client.auth_test())
         team, user, bot = (str(answer.get(key) or "") for key in ("team_id", "user_id", "bot_id"))
         self._me = Identity(team=team, user=user, bot=bot)
+        self._speaking().previews.team = team
 
     async def _look_up_name(self, user: str) -> str:
         client, _ = self._opened()
@@ -233,21 +257,7 @@ class SlackChannel:
     # Saying -------------------------------------------------------------------------------------------------
 
     def split(self, message: Outbound) -> Sequence[Outbound]:
-        texts = split_text(message.text)
-        if len(texts) == 1:
-            return (message,)
-        last = len(texts) - 1
-        return tuple(
-            replace(
-                message,
-                key=type(message.key)(f"{message.key}#{index}"),
-                text=text,
-                attachments=message.attachments if index == last else (),
-                buttons=message.buttons if index == last else (),
-                reply_to=message.reply_to if index == 0 else None,
-            )
-            for index, text in enumerate(texts)
-        )
+        return split(message)
 
     async def send(self, part: Outbound) -> Receipt:
         return await self._speaking().send(part, me=self._me)
@@ -277,7 +287,7 @@ class SlackChannel:
 
     async def typing(self, where: ThreadRef) -> None:
         if self._speech is not None:
-            await self._speech.typing(where)
+            await self._speech.status.working(where, self._askers.get(where))
 
     async def fetch(self, attachment: Attachment, limit_bytes: int) -> AsyncIterator[bytes]:
         client, session = self._opened()
@@ -290,8 +300,9 @@ class SlackChannel:
                     return
             yield chunk
 
-    async def live(self, where: ThreadRef, reply_to: str | None = None) -> LiveText:
-        raise Rejected(f"{self.name} does not show text while it is written")
+    async def live(self, where: ThreadRef, reply_to: str | None = None) -> LiveText:  # noqa: ARG002
+        asker = self._askers.get(where)
+        return self._speaking().previews.open(where, asker)
 
     # State --------------------------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from channels.base import Attachment, Files, Rejected, TemporaryFailure, ThreadRef, Unavailable
 from channels.slack.calls import dict_of, list_of
+from channels.slack.parts import carried
 from channels.slack.web import proxy_for
 
 CHUNK = 64 * 1024
@@ -23,10 +24,7 @@ TOTAL_SECONDS = 120.0
 
 async def upload(client: AsyncWebClient, session: aiohttp.ClientSession, store: Files, attachment: Attachment) -> str:
     """Bring one file to Slack, not yet shown anywhere; its id. May raise what the SDK and aiohttp raise."""
-    try:
-        content = await store.read(attachment)
-    except FileNotFoundError as error:
-        raise Rejected(f"the file {attachment.name!r} is no longer stored here") from error
+    content = await _content(store, attachment)
     name = safe_name(attachment.name)
     if not content:
         raise Rejected(f"Slack takes no empty files ({name!r})")
@@ -41,6 +39,16 @@ async def upload(client: AsyncWebClient, session: aiohttp.ClientSession, store: 
         if answer.status != 200:
             raise Rejected(f"Slack did not take the file {name!r} (status {answer.status})")
     return file_id
+
+
+async def _content(store: Files, attachment: Attachment) -> bytes:
+    made = carried(attachment)
+    if made is not None:
+        return made
+    try:
+        return await store.read(attachment)
+    except FileNotFoundError as error:
+        raise Rejected(f"the file {attachment.name!r} is no longer stored here") from error
 
 
 async def share(client: AsyncWebClient, to: ThreadRef, files: Sequence[tuple[str, str]], comment: str = "") -> None:

@@ -36,6 +36,9 @@ SPOKEN = frozenset({"", "file_share", "thread_broadcast", "me_message", "bot_mes
 HAND_OVER = "threadmill_hand_over"
 """callback_id of the shortcut in a message's menu that hands the message to an agent."""
 
+STOP_BUTTON = "threadmill:stop"
+"""The Stop button of a message that is being written: pressing it is the stop command."""
+
 ASKED_BY = "user:"
 """Begins an `answer_with` that names the person to whom a private answer is shown; others are addresses."""
 
@@ -310,13 +313,13 @@ def _buttons(event: Interaction, reader: Reader, now: datetime) -> list[Inbound]
     return [
         Inbound(
             id=EventId(f"button:{room}/{ts}/{action.action_id}/{event.user.id}/{action.action_ts or event.trigger_id}"),
-            kind=Kind.BUTTON,
+            kind=Kind.COMMAND if action.action_id == STOP_BUTTON else Kind.BUTTON,
             where=reader.place(room, thread if thread != ts else None),
             sender=reader.sender(event.user.id, event.user.name or event.user.username),
-            text="",
+            text="/stop" if action.action_id == STOP_BUTTON else "",
             sent_at=ts_time(action.action_ts, now),
             message_id=ts or None,
-            payload=action.action_id,
+            payload=None if action.action_id == STOP_BUTTON else action.action_id,
             direct=_direct(room),
             answer_with=event.response_url or None,
         )

@@ -46,3 +46,20 @@ class Pace:
         """Slack said when this room may be written to again."""
         state = self._rooms.setdefault(room, _Room(free_at=0.0))
         state.paused_until = max(state.paused_until, until)
+
+
+class Budget:
+    """So many calls a minute over the whole workspace, a quarter of them at once. For what may also be left out."""
+
+    def __init__(self, *, per_minute: int) -> None:
+        self._interval = 60.0 / per_minute
+        self._ahead = (per_minute // 4) * self._interval
+        self._free_at = 0.0
+
+    def take(self, now: float) -> bool:
+        """Whether one more may be made now; counted if so."""
+        free_at = max(self._free_at, now)
+        if free_at - now > self._ahead:
+            return False
+        self._free_at = free_at + self._interval
+        return True

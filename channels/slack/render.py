@@ -98,8 +98,13 @@ def mrkdwn(text: str) -> str:
 
 
 def split_text(text: str) -> list[str]:
-    """Parts that each fit into one message, with mentions made harmless counted in."""
-    return divide(text, lambda part: units(harmless(part)) <= TEXT_UNITS)
+    """Parts that each fit into one message."""
+    return divide(text, fits)
+
+
+def fits(text: str) -> bool:
+    """Whether Slack takes this text in one message."""
+    return units(harmless(text)) <= TEXT_UNITS
 
 
 def _blocks(node: SyntaxTreeNode, tight: bool = False) -> str:

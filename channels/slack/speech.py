@@ -8,7 +8,9 @@ refuses for its form alone is said again in a plainer one, which is safe: it was
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -19,6 +21,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from channels.base import (
     ChannelError,
+    DeliveryKey,
     Files,
     OpenThread,
     Outbound,
@@ -32,18 +35,22 @@ from channels.slack.calls import Calls, dict_of, list_of
 from channels.slack.errors import UNFIT, retry_after, word_of
 from channels.slack.files import safe_name, share, shared_as, upload
 from channels.slack.history import messages_in
+from channels.slack.live import Left, Previews
 from channels.slack.normalize import ASKED_BY, Identity, ts_order, ts_time
 from channels.slack.pace import PATIENCE_SECONDS, Pace
 from channels.slack.render import blocks, mrkdwn, plain_blocks, quoted, split_text
+from channels.slack.status import Status
 from channels.slack.web import proxy_for
 
+logger = logging.getLogger(__name__)
+
 EVENT_TYPE = "threadmill_delivery"
-LOOK_BACK = timedelta(minutes=5)
-"""Slack's clock and ours may differ."""
+LOOK_BACK = timedelta(hours=1)
+"""Slack's clock and ours may differ, and a message that was shown while it was written is older than its sending."""
+
+MOST_TAKEN = 1000
 
 COMMENT_LENGTH = 3000
-STATUS = "is working on it…"
-
 Form = dict[str, Any]
 
 
@@ -56,6 +63,16 @@ class Speech:
         self._calls = calls
         self._files = files
         self._pace = Pace(interval_seconds=1.0, burst=5)
+        self.status = Status(client, calls)
+        self.previews = Previews(client, calls, self._pace, self.status)
+        self._taken: OrderedDict[DeliveryKey, Left] = OrderedDict()
+        self._afterwards: set[asyncio.Task[None]] = set()
+
+    async def aclose(self) -> None:
+        await self.previews.aclose()
+        for task in self._afterwards:
+            task.cancel()
+        await asyncio.gather(*self._afterwards, return_exceptions=True)
 
     async def send(self, part: Outbound, *, me: Identity) -> Receipt:
         handle = part.answer_with or ""
@@ -65,14 +82,17 @@ class Speech:
             return await self._answer(part, handle, visible=False)
         await self._turn(part)
         try:
-            if part.attachments:
-                return await self._say_with_files(part, me)
-            return await self._post(part)
+            receipt = await (self._say_with_files(part, me) if part.attachments else self._say(part))
         except Rejected:
             if not handle or handle.startswith(ASKED_BY) or part.attachments:
                 raise
             # A command can be typed where the bot is no member; its own address works there all the same.
             return await self._answer(part, handle, visible=True)
+        if not part.control and self.status.is_working(part.to):
+            task = asyncio.create_task(self.status.done(part.to))
+            self._afterwards.add(task)
+            task.add_done_callback(self._afterwards.discard)
+        return receipt
 
     async def edit(self, part: Outbound, message_id: str) -> None:
         await self._fitting(
@@ -87,11 +107,21 @@ class Speech:
             heading = f"**{quoted(title)}**" if title else ""
             first = "\n\n".join(text for text in (heading, *texts[:1]) if text)
             pieces = [*split_text(first), *texts[1:]]
-            receipt = await self._post(Outbound(key=request.key, to=room, text=pieces[0]))
+            root = Outbound(key=request.key, to=room, text=pieces[0])
+            await self._turn(root)
+            receipt = await self._post(root)
             thread, texts = receipt.message_ids[0], pieces[1:]
         place = ThreadRef(channel=room.channel, space=room.space, room=room.room, thread=thread)
         for index, text in enumerate(texts):
-            await self._post(Outbound(key=type(request.key)(f"{request.key}#{index}"), to=place, text=text))
+            try:
+                await self._post(Outbound(key=type(request.key)(f"{request.key}#{index}"), to=place, text=text))
+            except ChannelError as error:
+                if index == 0 and request.anchor is not None:
+                    raise
+                # The thread stands: to report a failure would open a second one.
+                logger.warning("the first text of %s is not whole: %s", place.key, error)
+                break
+        self.status.name(place, request.title)
         return place
 
     async def find(self, part: Outbound, since: datetime, *, me: Identity) -> Receipt | None:
@@ -101,30 +131,45 @@ class Speech:
             return await self._find_files(part, since, me)
         return await self._find_post(part, since)
 
-    async def typing(self, where: ThreadRef) -> None:
-        """Slack shows a status under a thread until the next message there. It has none for rooms."""
-        if where.thread is None:
-            return
-        try:
-            async with self._calls.guarded("show a status", seconds=5.0):
-                await self._client.assistant_threads_setStatus(
-                    channel_id=where.room, thread_ts=where.thread, status=STATUS
-                )
-        except ChannelError:
-            return
-
     # Ways of saying it --------------------------------------------------------------------------------------
 
-    async def _post(self, part: Outbound) -> Receipt:
-        metadata = {"event_type": EVENT_TYPE, "event_payload": {"key": part.key}}
+    async def _say(self, part: Outbound) -> Receipt:
+        """A post; or, when this text has been shown while it was written, that message made final."""
+        left = self._taken.pop(part.key, None)
+        if left is None and not part.control:
+            left = await self.previews.claim(part.to, part.text)
+        if left is None:
+            return await self._post(part)
+        # A second try, after an answer that was lost or a refusal for now, comes back to the same message.
+        self._taken[part.key] = left
+        while len(self._taken) > MOST_TAKEN:
+            self._taken.popitem(last=False)
+        try:
+            return await self._make_final(part, left)
+        except Rejected:
+            del self._taken[part.key]
+            await self.previews.remove(part.to, left)
+            return await self._post(part)
 
+    async def _make_final(self, part: Outbound, left: Left) -> Receipt:
+        if left.streaming:
+            await self.previews.stop(part.to, left.ts)
+
+        def update(form: Form) -> Awaitable[Any]:
+            return self._client.chat_update(channel=part.to.room, ts=left.ts, metadata=_metadata(part), **form)
+
+        await self._fitting(part, "post a message", update, says=True)
+        self._taken.pop(part.key, None)
+        return _receipt(left.ts)
+
+    async def _post(self, part: Outbound) -> Receipt:
         def post(form: Form) -> Awaitable[Any]:
             return self._client.chat_postMessage(
                 channel=part.to.room,
                 thread_ts=part.to.thread,
                 unfurl_links=False,
                 unfurl_media=False,
-                metadata=metadata,
+                metadata=_metadata(part),
                 **form,
             )
 
@@ -243,6 +288,10 @@ class Speech:
             if found == wanted and isinstance(ts := message.get("ts"), str):
                 return _receipt(ts)
         return None
+
+
+def _metadata(part: Outbound) -> dict[str, Any]:
+    return {"event_type": EVENT_TYPE, "event_payload": {"key": part.key}}
 
 
 def _only_for_one(part: Outbound) -> bool:

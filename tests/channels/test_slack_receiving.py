@@ -95,7 +95,8 @@ async def test_a_room_whose_commit_hangs_holds_up_no_other(slack: SlackRig):
 
 async def test_an_intake_that_fails_in_a_way_nobody_thought_of_is_asked_again(slack: SlackRig):
     slack.slack.post.ack_seconds = 0.05
-    accept, failed = slack.intake.accept, []
+    accept = slack.intake.accept
+    failed: list[bool] = []
 
     async def break_once(events: Sequence[Inbound], *, cursors: Mapping[str, str] = {}) -> frozenset[EventId]:
         if not failed:

@@ -124,7 +124,9 @@ class SlackRig:
         return found
 
     async def typing_shown(self, where: ThreadRef) -> bool:
-        return (where.room, where.thread) in self.slack.space.statuses
+        key = (where.room, where.thread or "")
+        session = self.slack.methods.streams.sessions.get(key, {})
+        return key in self.slack.space.statuses or session.get("status") == "processing"
 
     def _seen(self, message: dict[str, Any]) -> Shown:
         files = [self.slack.space.files[file["id"]] for file in message.get("files", [])]

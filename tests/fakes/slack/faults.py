@@ -54,6 +54,11 @@ TIERS = {
     "users.info": 100,
     "files.info": 50,
     "assistant.threads.setStatus": 600,
+    "chat.startStream": 20,
+    "chat.appendStream": 100,
+    "chat.stopStream": 20,
+    "chat.delete": 50,
+    "agents.sessions.setStatus": 50,
 }
 """Calls a minute that Slack promises at least, by its tiers."""
 

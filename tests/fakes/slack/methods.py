@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.fakes.slack.delivery import Post
+from tests.fakes.slack.streams import Streams
 from tests.fakes.slack.workspace import APP, BOT, BOT_ID, TEAM, Json, Refused, Workspace
 
 SCOPES = {
@@ -14,6 +15,11 @@ SCOPES = {
     "chat.update": "chat:write",
     "chat.postEphemeral": "chat:write",
     "chat.delete": "chat:write",
+    "chat.startStream": "chat:write",
+    "chat.appendStream": "chat:write",
+    "chat.stopStream": "chat:write",
+    "agents.sessions.setStatus": "assistant:write",
+    "agents.sessions.rename": "assistant:write",
     "conversations.history": "channels:history",
     "conversations.replies": "channels:history",
     "conversations.open": "im:write",
@@ -31,6 +37,7 @@ class Methods:
     def __init__(self, workspace: Workspace, post: Post) -> None:
         self._space = workspace
         self._post = post
+        self.streams = Streams(workspace)
         self.scopes = set(SCOPES.values())
         self.socket_base = ""
         self.gone: set[str] = set()  # methods that this server does not have
@@ -52,6 +59,12 @@ class Methods:
             "files.info": self._file,
             "assistant.threads.setStatus": self._status,
             "assistant.threads.setTitle": self._title,
+            "chat.delete": self._delete,
+            "chat.startStream": self.streams.start,
+            "chat.appendStream": self.streams.append,
+            "chat.stopStream": self.streams.stop,
+            "agents.sessions.setStatus": self.streams.set_status,
+            "agents.sessions.rename": self.streams.rename,
         }
         if method not in known or method in self.gone:
             raise Refused("unknown_method", req_method=method)
@@ -83,7 +96,16 @@ class Methods:
     def _post_ephemeral(self, args: Json) -> Json:
         return {"message_ts": self._space.whisper(args)["ts"]}
 
+    def _delete(self, args: Json) -> Json:
+        message = self._space.message(str(args.get("channel", "")), str(args.get("ts", "")))
+        if message.get("bot_id") != BOT_ID:
+            raise Refused("cant_delete_message")
+        self._space.delete(args["channel"], message["ts"])
+        return {"channel": args["channel"], "ts": message["ts"]}
+
     def _update(self, args: Json) -> Json:
+        if self.streams.is_streaming(str(args.get("ts", ""))):
+            raise Refused("streaming_state_conflict")
         message = self._space.update(args)
         return {"channel": args["channel"], "ts": message["ts"], "text": message["text"], "message": message}
 

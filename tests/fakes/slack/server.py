@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import socket as sockets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -29,6 +29,7 @@ class FakeSlack:
         self.limits = RateLimits()
         self.tokens = {BOT_TOKEN: "", APP_TOKEN: ""}  # token → the word with which it is refused
         self.calls: list[tuple[str, Json]] = []
+        self.called = asyncio.Condition()
         self.answered = asyncio.Condition()
         self.answers: list[Json] = []  # what came to the answer addresses
         self._answer_uses: dict[str, int] = {}
@@ -167,6 +168,11 @@ class FakeSlack:
     def deliveries_of(self, ts: str) -> Sequence[Delivery]:
         return [delivery for delivery in self.post.deliveries if delivery.message_ts == ts]
 
+    async def until(self, holds: Callable[[], object], timeout_seconds: float = 5.0) -> None:
+        """Wait for something that the app's calls bring about."""
+        async with asyncio.timeout(timeout_seconds), self.called:
+            await self.called.wait_for(lambda: bool(holds()))
+
     async def until_answered(self, count: int) -> list[Json]:
         async with self.answered:
             await self.answered.wait_for(lambda: len(self.answers) >= count)
@@ -179,6 +185,13 @@ class FakeSlack:
     # The app's side -----------------------------------------------------------------------------------------
 
     async def _api(self, request: web.Request) -> web.StreamResponse:
+        try:
+            return await self._answer_call(request)
+        finally:
+            async with self.called:
+                self.called.notify_all()
+
+    async def _answer_call(self, request: web.Request) -> web.StreamResponse:
         method, args = request.match_info["method"], await _arguments(request)
         token = request.headers.get("Authorization", "").removeprefix("Bearer ") or str(args.pop("token", ""))
         self.calls.append((method, args))

@@ -209,6 +209,8 @@ class Workspace:
         if "blocks" not in args:
             message.pop("blocks", None)
         message.update(body)
+        if args.get("metadata"):
+            message["metadata"] = checked_metadata(args["metadata"])
         self.changed(args["channel"], before, message)
         return message
 

@@ -1,0 +1,123 @@
+"""What Slack shows under a thread while an agent works, with Slack's own Stop button where the app is an agent.
+
+`agents.sessions.setStatus` is the newer way: it stays until it is changed and brings the Stop button. An app that is
+not declared an agent, or a server that lacks the method, gets `assistant.threads.setStatus`, which Slack clears
+with the next message. Nothing here raises: a missing status is no reason to fail.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from slack_sdk.web.async_client import AsyncWebClient
+
+from channels.base import ChannelError, Rejected, ThreadRef
+from channels.slack.calls import Calls
+from channels.slack.pace import Budget
+
+logger = logging.getLogger(__name__)
+
+AGAIN_SECONDS = 60.0
+"""Slack takes a status away after two minutes at most; so it is said again after one."""
+
+FORGET_SECONDS = 600.0
+"""How long a refusal of the newer method is believed."""
+
+WORDS = "is working on it…"
+CALL_SECONDS = 5.0
+MOST_PLACES = 5000
+TRIES = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Shown:
+    until: float  # when it has to be said again
+    stays: bool  # until it is taken back
+
+
+class Status:
+    """The statuses of a channel's threads, each said once a minute at most."""
+
+    def __init__(self, client: AsyncWebClient, calls: Calls) -> None:
+        self._client = client
+        self._calls = calls
+        self._working: OrderedDict[ThreadRef, _Shown] = OrderedDict()
+        self._titles: OrderedDict[ThreadRef, str] = OrderedDict()
+        self._plain_until = 0.0
+        self._sessions = Budget(per_minute=50)
+
+    @property
+    def has_stop(self) -> bool:
+        """Whether Slack shows its own Stop button, as far as we know."""
+        return time.monotonic() >= self._plain_until
+
+    def name(self, place: ThreadRef, title: str) -> None:
+        """The title that the session's entry in Slack gets when it is first shown."""
+        self._titles[place] = " ".join(title.split())[:200]
+        while len(self._titles) > MOST_PLACES:
+            self._titles.popitem(last=False)
+
+    async def working(self, place: ThreadRef, initiator: str | None = None) -> None:
+        """Say that an answer is on its way."""
+        now = time.monotonic()
+        shown = self._working.get(place)
+        if place.thread is None or (shown is not None and shown.until > now):
+            return
+        stays = shown is not None and shown.stays
+        if self.has_stop and self._sessions.take(now):
+            stays = await self._session(place, "processing", initiator) or stays
+        if not stays and not await self._plain(place):
+            return
+        self._working[place] = _Shown(until=now + AGAIN_SECONDS, stays=stays)
+        self._working.move_to_end(place)
+        while len(self._working) > MOST_PLACES:
+            self._working.popitem(last=False)
+
+    async def done(self, place: ThreadRef) -> None:
+        """The answer is there, or none will come. The newer kind of status must be taken back."""
+        shown = self._working.pop(place, None)
+        if shown is None or not shown.stays:
+            return
+        for _ in range(TRIES):
+            if place in self._working or await self._session(place, "active", None) or not self.has_stop:
+                return
+            await asyncio.sleep(AGAIN_SECONDS / TRIES)
+
+    def is_working(self, place: ThreadRef) -> bool:
+        return place in self._working
+
+    async def _plain(self, place: ThreadRef) -> bool:
+        """Say it the older way; whether Slack took it."""
+        try:
+            async with self._calls.guarded("show a status", seconds=CALL_SECONDS):
+                await self._client.assistant_threads_setStatus(
+                    channel_id=place.room, thread_ts=place.thread or "", status=WORDS
+                )
+        except ChannelError as error:
+            logger.debug("no status in %s: %s", place.key, error)
+            return False
+        return True
+
+    async def _session(self, place: ThreadRef, status: str, initiator: str | None) -> bool:
+        """Say it the newer way; whether Slack took it."""
+        try:
+            async with self._calls.guarded("show a status", seconds=CALL_SECONDS):
+                await self._client.agents_sessions_setStatus(
+                    channel_id=place.room,
+                    thread_ts=place.thread,
+                    status=status,
+                    title=self._titles.get(place),
+                    initiator_user_id=initiator,
+                )
+        except Rejected as error:
+            logger.debug("Slack shows no agent session: %s", error)
+            self._plain_until = time.monotonic() + FORGET_SECONDS
+            return False
+        except ChannelError as error:
+            logger.debug("no status in %s: %s", place.key, error)
+            return False
+        return True
