@@ -144,7 +144,7 @@ class Posted(Enum):
 class StepKind(Enum):
     """`body` by kind: see `Step`."""
 
-    INPUT = "input"  # {"text", "mail": [n…], "late": bool}: user text taken in
+    INPUT = "input"  # {"mail": [{"n", "kind", "text", "name", "session", "attachments"}…]}: taken in
     MODEL = "model"  # {"blocks": […], "stop", "detail"}: one model answer
     CALL = "call"  # {"call_id", "name", "arguments"}: a tool call has begun
     RESULT = "result"  # {"call_id", "name", "text", "error": bool, "skipped": bool}: it ended
@@ -209,19 +209,30 @@ class Activation:
 
     claim: Claim
     session: Session
-    steps: tuple[Step, ...]  # the conversation since the last summary, this turn's steps so far included
-    mail: tuple[Mail, ...]  # taken in now, not yet journalled as an INPUT step
-    resumed: bool  # the turn was begun by somebody who is gone
-    answer_to: ThreadRef | None  # where the turn's answer belongs
+    steps: tuple[Step, ...]  # the conversation since the last summary; what was taken in now is its last step
+    resumed: bool  # the turn was begun before: parked, or its holder is gone
+    crashed: bool  # its holder is gone
+    interrupted: bool  # mail that ends the running turn is waiting
+    stopping: bool  # somebody asked for this turn to end
+    answer: Answer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """Where a turn's answer belongs."""
+
+    to: ThreadRef | None
+    reply_to: str | None = None  # message id there
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Committed:
     """What the store tells at a step boundary."""
 
-    mail: tuple[Mail, ...]  # taken in with this commit: joins the next model call
+    taken: tuple[Step, ...]  # the INPUT step of the mail taken in with this commit: joins the next model call
     stopping: bool  # somebody asked for this turn to end
     session: Session
+    answer: Answer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

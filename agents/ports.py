@@ -17,7 +17,6 @@ from agents.base import (
     Claim,
     Committed,
     Ended,
-    MailKey,
     NewMail,
     NewStep,
     Outcome,
@@ -75,21 +74,12 @@ class Killed:
 
 
 class Journal(Protocol):
-    """The durable side of sessions. Every method is one transaction.
+    """The durable side of turns. Every method is one transaction.
 
     Methods that take a Claim raise Fenced when its epoch is over, and then nothing was written.
     """
 
-    async def spawn(self, spawn: Spawn, now: datetime, opening: OpenThread | None = None) -> Spawned:
-        """Make a session with its binding, its first mail and, with `opening`, the delivery that opens its
-        thread (its `home` is then the placeholder `…/+<session id>` until the thread is there).
-        A second call with the same key returns the session that is there. Raises Refused when a limit or
-        the label says no, or the parent has ended."""
-
-    async def post(self, mail: NewMail, now: datetime, limit: int = 50) -> Posted:
-        """Put mail into a session's box. Control of the bound: FULL stores nothing."""
-
-    async def activate(self, session: SessionId, holder: str, now: datetime) -> Activation | None:
+    async def activate(self, session: SessionId, now: datetime) -> Activation | None:
         """Claim the session (the epoch rises), begin a turn or take up the one that was begun, and take the
         mail in. None when there is nothing to do or the session has ended."""
 
@@ -100,11 +90,9 @@ class Journal(Protocol):
         now: datetime,
         *,
         say: Sequence[Outbound] = (),
-        take: bool = True,
-        doing: str | None = None,
+        doing: str = "",
     ) -> Committed:
-        """Write steps, what they cost and what is said, and (with `take`) take in the mail that may join a
-        running turn."""
+        """Write steps, what they cost and what is said, and take in the mail that may join a running turn."""
 
     async def end_turn(
         self,
@@ -115,17 +103,52 @@ class Journal(Protocol):
         *,
         say: Sequence[Outbound] = (),
         result: str | None = None,
-        park: bool = False,
+        park_until: datetime | None = None,
     ) -> Committed | None:
-        """End the turn: the session becomes idle (waiting with `park`), or ends when it is a run.
+        """End the turn: the session becomes idle (waiting, the turn parked, with `park_until`), or ends when it
+        is a run.
 
         When mail that joins a running turn has come meanwhile and the outcome is DONE, the turn does not
-        end: the steps are written, that mail is returned as Committed (and `say` is said all the same), and
+        end: the steps are written, that mail is taken in (and `say` is said all the same), and
         the turn goes on. A run that ends posts its result to its parent (or the nearest living ancestor, or
         says it at its home) in the same transaction.
         """
 
-    async def stop(self, session: SessionId, now: datetime) -> bool:
+    async def history(self, session: SessionId, after: int = 0, limit: int = 200) -> Sequence[Step]: ...
+    async def spent_today(self, agent: AgentName, now: datetime) -> float: ...
+    async def to_resume(self) -> Sequence[SessionId]:
+        """Sessions with a begun turn or waiting mail: what a start takes up."""
+
+    async def due(self, now: datetime) -> tuple[Sequence[SessionId], datetime | None]:
+        """Waiting sessions whose time to be woken has come, and when the next one's comes."""
+
+    async def release(self) -> None:
+        """Give up what this process holds, before it stops: what goes on elsewhere then is no crash."""
+
+
+class Mailbox(Protocol):
+    """What waits for sessions. Posting is idempotent by the mail's key."""
+
+    async def post(self, mail: NewMail, now: datetime, limit: int = 50) -> Posted:
+        """Put mail into a session's box. FULL stores nothing."""
+
+    async def withdraw(self, inbox: int) -> bool:
+        """Take back mail that waits (its message was deleted). False when it was taken in already."""
+
+    async def reword(self, inbox: int, text: str) -> bool:
+        """Change the text of mail that waits (its message was edited). False when it was taken in already."""
+
+
+class Sessions(Protocol):
+    """The sessions themselves: made, found, bound to places, ended. Every method is one transaction."""
+
+    async def spawn(self, spawn: Spawn, now: datetime, opening: OpenThread | None = None) -> Spawned:
+        """Make a session with its binding, its first mail and, with `opening`, the delivery that opens its
+        thread (its `home` is then the placeholder `…/+<session id>` until the thread is there).
+        A second call with the same key returns the session that is there. Raises Refused when a limit or
+        the label says no, or the parent has ended."""
+
+    async def stop(self, session: SessionId) -> bool:
         """Ask for the running turn to end. False when none runs."""
 
     async def kill(self, session: SessionId, by: str, now: datetime) -> Killed:
@@ -133,10 +156,10 @@ class Journal(Protocol):
         excepted) are dropped, and the parent of the root is told. Empty when it had ended before."""
 
     async def end(self, session: SessionId, ended: Ended, result: str, now: datetime) -> None:
-        """End an idle session (expired, thread deleted) without a kill."""
+        """End one session without a kill (expired, its thread deleted). A run's parent is told."""
 
     async def session(self, id: SessionId) -> Session | None: ...
-    async def find(self, name: str, near: SessionId | None = None) -> Session:
+    async def find(self, name: str) -> Session:
         """By id, a unique beginning of an id, or label (living ones first). Raises NotFound with a sentence."""
 
     async def bound(self, where: ThreadRef) -> Session | None:
@@ -145,18 +168,16 @@ class Journal(Protocol):
     async def bind(self, session: SessionId, where: ThreadRef, now: datetime, *, home: bool = False) -> None:
         """Bind a place to this session, away from any other."""
 
-    async def unbind(self, where: ThreadRef) -> Session | None: ...
+    async def unbind(self, where: ThreadRef) -> bool: ...
     async def places(self, session: SessionId) -> Sequence[ThreadRef]: ...
     async def living(self, limit: int = 200) -> Sequence[Session]: ...
     async def children(self, parent: SessionId) -> Sequence[Session]: ...
     async def tree(self, root: SessionId) -> Sequence[Session]:
         """A session and everything below it, parents before children."""
 
-    async def history(self, session: SessionId, after: int = 0, limit: int = 200) -> Sequence[Step]: ...
-    async def update(
+    async def change(
         self,
         session: SessionId,
-        now: datetime,
         *,
         model: str | None = None,
         queue: QueueMode | None = None,
@@ -164,24 +185,11 @@ class Journal(Protocol):
     ) -> Session:
         """Change what a person may change. Raises Refused when the label is taken."""
 
-    async def spent_today(self, agent: AgentName, now: datetime) -> float: ...
-    async def to_resume(self, now: datetime) -> Sequence[SessionId]:
-        """Sessions with a begun turn or waiting mail: what a start takes up."""
-
-    async def finished_calls(self, keys: Sequence[str]) -> Mapping[str, Any]:
-        """Results of tool calls already journalled, by call id (for resuming)."""
-
-    async def withdraw(self, inbox: int, now: datetime) -> bool:
-        """Take back mail that waits (its message was deleted). False when it was taken in already."""
-
-    async def reword(self, inbox: int, text: str, now: datetime) -> bool:
-        """Change the text of mail that waits (its message was edited). False when it was taken in already."""
-
 
 class Engine(Protocol):
     """One activation of a session at a time, wake-up, abort, takeover when its holder is gone."""
 
-    def wake(self, session: SessionId) -> None:
+    def wake(self, session: SessionId, *, after_seconds: float = 0.0) -> None:
         """At least one activation that begins after this call sees everything committed before it."""
 
     def abort(self, session: SessionId) -> None:
@@ -195,6 +203,14 @@ class Engine(Protocol):
         """How many activations run now."""
 
 
+class Signals(Protocol):
+    """What the journal tells this process after a commit. Calls must not block or raise."""
+
+    def mail(self, session: SessionId) -> None: ...
+    def said(self, lane: str) -> None: ...
+    def ended(self, session: SessionId) -> None: ...
+
+
 class Live(Protocol):
     """Where what happens now is shown: text as it comes, tools as they run. Transient and lossy."""
 
@@ -205,15 +221,3 @@ class Live(Protocol):
         arguments}, tool_done {call_id, name, error}, taken {text, by}, cost {spent_usd, tokens}, state {state, doing},
         turn_done {outcome}.
         """
-
-
-__all__ = [
-    "Activation",
-    "Engine",
-    "Journal",
-    "Killed",
-    "Live",
-    "MailKey",
-    "Profile",
-    "Profiles",
-]

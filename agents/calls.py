@@ -1,0 +1,97 @@
+"""Running tool calls: checked, bounded in time, and every way of going wrong becomes a result the model can read."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime
+
+import structlog
+
+from agents.base import Claim, Fenced, NewStep, NotFound, Refused, Session, StepKind
+from agents.models.base import ToolCall
+from agents.ports import Live, Profile
+from agents.tools.base import Call, Park, Toolbox, ToolError, parse
+
+log = structlog.get_logger("tools")
+
+LONGEST_RESULT = 100_000  # characters of a result that a model is given
+
+
+class CallRunner:
+    """Runs the calls of one turn."""
+
+    def __init__(self, toolbox: Toolbox, live: Live, profile: Profile, claim: Claim) -> None:
+        self._toolbox = toolbox
+        self._live = live
+        self._profile = profile
+        self._claim = claim
+
+    def repeatable(self, call: ToolCall) -> bool:
+        """Whether the call may be made again after it was cut off. A call that will be refused may."""
+        try:
+            return self._toolbox.tool(self._profile, call.name).repeatable
+        except ToolError:
+            return True
+
+    def is_cut_off(self, call: ToolCall, begun: bool) -> bool:
+        """Whether this call was begun by somebody who is gone and must not be made again."""
+        return begun and not self.repeatable(call)
+
+    def begin(self, call: ToolCall, now: datetime) -> NewStep:
+        body = {"call_id": call.id, "name": call.name, "arguments": call.arguments}
+        return NewStep(kind=StepKind.CALL, body=body, started_at=now)
+
+    def interrupted(self, call: ToolCall, now: datetime) -> NewStep:
+        text = (
+            f"{call.name} was interrupted when Threadmill stopped. It may have taken effect or not, and was not run"
+            " again: find out before you repeat it."
+        )
+        return _result(call, text, error=True, started=now)
+
+    async def run(self, call: ToolCall, session: Session, *, begun_at: datetime, news: bool, now: datetime) -> NewStep:
+        """The call's result. Raises Park, Fenced, and cancellation."""
+        self._live.publish(session.id, "tool", {"call_id": call.id, "name": call.name, "arguments": call.arguments})
+        error = True
+        try:
+            text = await self._attempt(call, session, begun_at, news, now)
+            error = False
+        except (ToolError, Refused, NotFound) as refused:
+            text = str(refused)
+        except (Park, Fenced):
+            raise
+        except Exception as bug:
+            log.exception("tool failed", tool=call.name)
+            text = f"{call.name} failed by itself ({type(bug).__name__}). The operator's log has the details."
+        self._live.publish(session.id, "tool_done", {"call_id": call.id, "name": call.name, "error": error})
+        return _result(call, text, error=error, started=now)
+
+    async def _attempt(self, call: ToolCall, session: Session, begun_at: datetime, news: bool, now: datetime) -> str:
+        tool = self._toolbox.tool(self._profile, call.name)
+        arguments = parse(tool, call.arguments)
+        made = Call(
+            id=call.id,
+            session=session,
+            profile=self._profile,
+            claim=self._claim,
+            now=now,
+            begun_at=begun_at,
+            news=news,
+        )
+        try:
+            async with asyncio.timeout(tool.timeout_seconds):
+                text = await tool.run(made, arguments)
+        except TimeoutError:
+            raise ToolError(f"{call.name} took longer than {tool.timeout_seconds:g} s and was stopped.") from None
+        if len(text) > LONGEST_RESULT:
+            return text[:LONGEST_RESULT] + f"\n[cut: {len(text)} characters in all]"
+        return text
+
+
+def skipped(call: ToolCall, why: str, now: datetime) -> NewStep:
+    """The result of a call that was not run."""
+    return _result(call, why, error=True, started=now, skipped=True)
+
+
+def _result(call: ToolCall, text: str, *, error: bool, started: datetime, skipped: bool = False) -> NewStep:
+    body = {"call_id": call.id, "name": call.name, "text": text, "error": error, "skipped": skipped}
+    return NewStep(kind=StepKind.RESULT, body=body, started_at=started)

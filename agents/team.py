@@ -1,0 +1,225 @@
+"""Spawn, steer, stop, kill, send: what people do with commands and agents with tools, in one place.
+
+Everything here is idempotent by the key that its cause gives, so a repeated command or a tool call made again
+after a crash finds its effect done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from agents.base import (
+    AgentName,
+    MailKey,
+    MailKind,
+    Mode,
+    NewMail,
+    Posted,
+    QueueMode,
+    Refused,
+    Session,
+    SessionId,
+    Spawn,
+    Spawned,
+    State,
+)
+from agents.ports import Engine, Killed, Mailbox, Profile, Profiles, Sessions
+from agents.session import session_id
+from channels.base import Account, Attachment, OpenThread, ThreadRef
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opening:
+    """A thread to come: the place it is known by until it is there, and what opens it."""
+
+    home: ThreadRef
+    request: OpenThread
+
+
+class Threads(Protocol):
+    """Where sessions can have threads of their own. `bot` fulfils it from the channels' capabilities."""
+
+    def opening(
+        self, session: SessionId, near: ThreadRef, title: str, first_text: str, anchor: str | None
+    ) -> Opening | None:
+        """A new thread in the room of `near` (under the message `anchor`); None where there are no threads."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """What somebody wants done by a new session."""
+
+    key: str
+    agent: AgentName
+    text: str
+    owner: Account
+    owner_name: str
+    parent: Session | None = None
+    label: str | None = None
+    mode: Mode = Mode.SESSION
+    model: str | None = None
+    timeout_seconds: int | None = None
+    budget_usd: float | None = None
+    near: ThreadRef | None = None  # where it was asked for
+    thread: bool = True  # in a thread of its own, where there are any
+    anchor: str | None = None
+    fork: bool = False
+    inbox: int | None = None
+    attachments: tuple[Attachment, ...] = ()
+
+
+class Team:
+    """The living sessions as one team."""
+
+    def __init__(
+        self,
+        *,
+        sessions: Sessions,
+        mailbox: Mailbox,
+        engine: Engine,
+        profiles: Profiles,
+        threads: Threads,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._sessions = sessions
+        self._mailbox = mailbox
+        self._engine = engine
+        self._profiles = profiles
+        self._threads = threads
+        self._clock = clock
+
+    async def spawn(self, task: Task) -> Spawned:
+        """Make a session and give it its task. Raises Refused that names the limit and what to do."""
+        profile = self._wanted(task)
+        parent = self._profiles.profile(task.parent.agent) if task.parent else None
+        if parent is not None and profile.name not in parent.spawns:
+            allowed = ", ".join(parent.spawns) or "none"
+            raise Refused(
+                f"the agent {parent.name} may not spawn {profile.name}; it may spawn: {allowed}."
+                " The operator can add it to `spawns` of its profile."
+            )
+        id = session_id(task.key)
+        opening = self._opening(id, task, profile)
+        mail = NewMail(
+            key=MailKey(f"task:{task.key}"),
+            session=id,
+            kind=MailKind.PERSON,
+            text=task.text,
+            sender=task.owner,
+            sender_name=task.owner_name,
+            inbox=task.inbox,
+            attachments=task.attachments,
+        )
+        spawn = Spawn(
+            key=task.key,
+            agent=profile.name,
+            task=task.text,
+            owner=task.owner,
+            owner_name=task.owner_name,
+            parent=task.parent.id if task.parent else None,
+            label=task.label,
+            mode=task.mode,
+            model=task.model,
+            timeout_seconds=task.timeout_seconds,
+            budget_usd=task.budget_usd,
+            home=opening.home if opening else None,
+            forked_from=task.parent.id if task.parent and task.fork else None,
+            mail=mail,
+            max_children=parent.max_children if parent else None,
+            max_depth=parent.max_depth if parent else None,
+        )
+        return await self._sessions.spawn(spawn, self._clock(), opening.request if opening else None)
+
+    async def begin(self, task: Task, home: ThreadRef) -> Spawned:
+        """Make a session that is bound to a place that is there already."""
+        profile = self._wanted(task)
+        mail = NewMail(
+            key=MailKey(f"task:{task.key}"),
+            session=session_id(task.key),
+            kind=MailKind.PERSON,
+            text=task.text,
+            sender=task.owner,
+            sender_name=task.owner_name,
+            inbox=task.inbox,
+            attachments=task.attachments,
+            where=home,
+            reply_to=task.anchor,
+        )
+        spawn = Spawn(
+            key=task.key,
+            agent=profile.name,
+            task=task.text,
+            owner=task.owner,
+            owner_name=task.owner_name,
+            mode=task.mode,
+            label=task.label,
+            model=task.model,
+            home=home,
+            mail=mail if task.text else None,
+        )
+        return await self._sessions.spawn(spawn, self._clock())
+
+    async def post(self, mail: NewMail) -> Posted:
+        """Mail for a session, by its queue mode: interrupting mail ends the running turn."""
+        session = await self._sessions.session(mail.session)
+        if session is None:
+            return Posted.ENDED
+        profile = self._profiles.profile(session.agent)
+        posted = await self._mailbox.post(mail, self._clock(), limit=profile.queue_limit if profile else 50)
+        mode = mail.mode or session.queue or (profile.queue if profile else QueueMode.STEER)
+        if posted is Posted.QUEUED and mode is QueueMode.INTERRUPT and session.state is State.RUNNING:
+            self._engine.abort(session.id)
+        return posted
+
+    async def steer(self, session: Session, text: str, *, by: str, key: str, account: Account | None = None) -> Posted:
+        """A note that joins the running turn at its next step, or begins one."""
+        mail = NewMail(
+            key=MailKey(f"steer:{key}"),
+            session=session.id,
+            kind=MailKind.STEER,
+            text=text,
+            sender=account,
+            sender_name=by,
+        )
+        return await self.post(mail)
+
+    async def stop(self, session: SessionId) -> bool:
+        """End the running turn and keep the session. False when none runs."""
+        if not await self._sessions.stop(session):
+            return False
+        self._engine.abort(session)
+        self._engine.wake(session)
+        return True
+
+    async def kill(self, session: SessionId, *, by: str) -> Killed:
+        """End a session and everything below it, now and for good."""
+        killed = await self._sessions.kill(session, by, self._clock())
+        for ended in killed.sessions:
+            self._engine.abort(ended.id)
+        return killed
+
+    def _wanted(self, task: Task) -> Profile:
+        profile = self._profiles.profile(task.agent)
+        if profile is None:
+            raise Refused(f"there is no agent {task.agent!r}; there are: {', '.join(self._profiles.names())}.")
+        return profile
+
+    def _opening(self, id: SessionId, task: Task, profile: Profile) -> Opening | None:
+        if not task.thread or task.near is None:
+            return None
+        title = task.label or f"{profile.name}: {first_line(task.text)}"
+        asked_by = task.parent.label if task.parent else task.owner_name
+        first = (
+            f"I am **{task.label or profile.name}** ({profile.name}, `{id}`). {asked_by} asked me:\n\n"
+            f"> {first_line(task.text, 500)}\n\nWrite here to steer me. `/stop` ends what I am doing, `/kill` ends me."
+        )
+        return self._threads.opening(id, task.near, title[:90], first if task.parent else "", task.anchor)
+
+
+def first_line(text: str, length: int = 60) -> str:
+    """The beginning of a text, as a title."""
+    line = next((line.strip() for line in text.splitlines() if line.strip()), "")
+    return line if len(line) <= length else line[: length - 1].rstrip() + "…"

@@ -1,0 +1,265 @@
+"""Tools over sessions: spawn one, send to one, list them, read one's history.
+
+Names and parameters as in OpenClaw, so that prompts carry over. An agent reaches its own tree (what is
+above, beside and below it), and beyond that only the agents that its profile's `may_message` names.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from agents.base import AgentName, MailKey, MailKind, Mode, NewMail, Posted, Session, State, StepKind
+from agents.conversation import block_from_json, input_texts, text_of
+from agents.ports import Journal, Sessions
+from agents.team import Task, Team, first_line
+from agents.tools.base import Call, ToolError
+
+_MODEL = ConfigDict(extra="forbid")
+
+
+class SpawnArguments(BaseModel):
+    model_config = _MODEL
+    task: str = Field(min_length=1, max_length=50_000, description="What the new session is to do, complete in itself.")
+    agent: str = Field(description="Which agent does it.")
+    label: str | None = Field(
+        default=None, pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$", description="A name to address it by, such as prices-eu."
+    )
+    model: str | None = Field(default=None, description="Another of the configured models.")
+    mode: Literal["run", "session"] = Field(
+        default="run", description="run: one task, then it ends and its result comes to you; session: it lives on."
+    )
+    thread: bool = Field(default=True, description="In a thread of its own, where people can read and steer it.")
+    context: Literal["isolated", "fork"] = Field(
+        default="isolated", description="fork: it starts with your conversation."
+    )
+    timeout_seconds: int | None = Field(
+        default=None, ge=1, le=86_400, description="The longest one of its turns may take."
+    )
+
+
+class SpawnTool:
+    """sessions_spawn."""
+
+    name: ClassVar[str] = "sessions_spawn"
+    description: ClassVar[str] = (
+        "Start another agent on a task. Returns at once with its id; its result comes to you as a message when it ends."
+        " Use subagents to wait for it, steer it or kill it."
+    )
+    arguments: ClassVar[type[BaseModel]] = SpawnArguments
+    repeatable: ClassVar[bool] = True  # the session's key is the call's
+    timeout_seconds: ClassVar[float] = 30.0
+
+    def __init__(self, team: Team, models: Callable[[], Sequence[str]]) -> None:
+        self._team = team
+        self._models = models
+
+    async def run(self, call: Call, arguments: SpawnArguments) -> str:
+        if arguments.model is not None and arguments.model not in self._models():
+            raise ToolError(f"there is no model {arguments.model!r}; there are: {', '.join(self._models())}.")
+        spawned = await self._team.spawn(
+            Task(
+                key=f"spawn:{call.key}",
+                agent=AgentName(arguments.agent),
+                text=arguments.task,
+                owner=call.session.owner,
+                owner_name=call.session.label,
+                parent=call.session,
+                label=arguments.label,
+                mode=Mode(arguments.mode),
+                model=arguments.model,
+                timeout_seconds=arguments.timeout_seconds,
+                near=call.session.home,
+                thread=arguments.thread,
+                fork=arguments.context == "fork",
+            )
+        )
+        child = spawned.session
+        return f"Spawned {child.label} ({child.id}), agent {child.agent}, mode {child.mode.value}."
+
+
+class SendArguments(BaseModel):
+    model_config = _MODEL
+    session: str = Field(description="Its label or id.")
+    message: str = Field(min_length=1, max_length=50_000)
+    timeout_seconds: float = Field(
+        default=0.0, ge=0, le=600, description="How long to wait for its answer; 0: do not wait."
+    )
+
+
+class SendTool:
+    """sessions_send."""
+
+    name: ClassVar[str] = "sessions_send"
+    description: ClassVar[str] = (
+        "Send a message to another session, and wait for its answer if timeout_seconds is given."
+    )
+    arguments: ClassVar[type[BaseModel]] = SendArguments
+    repeatable: ClassVar[bool] = True  # mail is posted once by its key
+    timeout_seconds: ClassVar[float] = 610.0
+
+    def __init__(self, team: Team, sessions: Sessions, journal: Journal) -> None:
+        self._team = team
+        self._sessions = sessions
+        self._journal = journal
+
+    async def run(self, call: Call, arguments: SendArguments) -> str:
+        target = await reachable(self._sessions, call, arguments.session)
+        if target.id == call.session.id:
+            raise ToolError("that is your own session: think it over instead of sending it to yourself.")
+        posted = await self._team.post(
+            NewMail(
+                key=MailKey(f"send:{call.key}"),
+                session=target.id,
+                kind=MailKind.AGENT,
+                text=arguments.message,
+                sender_name=call.session.label,
+                from_session=call.session.id,
+            )
+        )
+        if posted is Posted.FULL:
+            raise ToolError(f"the queue of {target.label} is full: wait until it has worked some of it off.")
+        if posted is Posted.ENDED:
+            raise ToolError(f"{target.label} has ended.")
+        if arguments.timeout_seconds == 0:
+            return f"Sent to {target.label}."
+        return await self._answer(target, f"send:{call.key}", arguments.timeout_seconds)
+
+    async def _answer(self, target: Session, key: str, seconds: float) -> str:
+        """The text of the turn that takes the message in, once that turn is over."""
+        before = {step.n for step in await self._journal.history(target.id, limit=100_000)}
+        deadline = asyncio.get_running_loop().time() + seconds
+        while asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(0.2)
+            now = await self._sessions.session(target.id)
+            if now is None:
+                break
+            steps = await self._journal.history(target.id, after=max(before, default=0))
+            answers = [step for step in steps if step.step.kind is StepKind.MODEL]
+            if answers and now.state in (State.IDLE, State.ENDED):
+                return text_of(block_from_json(block) for block in answers[-1].step.body["blocks"]) or "(no text)"
+            if now.state is State.ENDED:
+                break
+        return f"{target.label} has not answered within {seconds:g} s. The message is with it."
+
+
+class ListArguments(BaseModel):
+    model_config = _MODEL
+    kinds: list[Literal["run", "session"]] = Field(default_factory=list, description="Only these kinds; empty: all.")
+    active_minutes: int | None = Field(default=None, ge=1, description="Only those active within this many minutes.")
+    limit: int = Field(default=20, ge=1, le=200)
+    message_limit: int = Field(default=0, ge=0, le=20, description="How many of each one's last messages to show.")
+
+
+class ListTool:
+    """sessions_list."""
+
+    name: ClassVar[str] = "sessions_list"
+    description: ClassVar[str] = "List the sessions of your tree with state and age."
+    arguments: ClassVar[type[BaseModel]] = ListArguments
+    repeatable: ClassVar[bool] = True
+    timeout_seconds: ClassVar[float] = 30.0
+
+    def __init__(self, sessions: Sessions, journal: Journal) -> None:
+        self._sessions = sessions
+        self._journal = journal
+
+    async def run(self, call: Call, arguments: ListArguments) -> str:
+        tree = await self._sessions.tree(call.session.root)
+        since = call.now - timedelta(minutes=arguments.active_minutes) if arguments.active_minutes else None
+        listed = [
+            session
+            for session in tree
+            if (not arguments.kinds or session.mode.value in arguments.kinds)
+            and (since is None or session.active_at >= since)
+        ][-arguments.limit :]
+        lines = []
+        for session in listed:
+            lines.append(describe(session, call.now))
+            if arguments.message_limit:
+                history = await self._journal.history(session.id, limit=100_000)
+                lines.extend(
+                    transcript([step.step.body | {"kind_": step.step.kind} for step in history])[
+                        -arguments.message_limit :
+                    ]
+                )
+        return "\n".join(lines) or "no sessions"
+
+
+class HistoryArguments(BaseModel):
+    model_config = _MODEL
+    session: str = Field(description="Its label or id.")
+    limit: int = Field(default=20, ge=1, le=200, description="How many of the last entries.")
+
+
+class HistoryTool:
+    """sessions_history."""
+
+    name: ClassVar[str] = "sessions_history"
+    description: ClassVar[str] = "Read the last messages of a session of your tree."
+    arguments: ClassVar[type[BaseModel]] = HistoryArguments
+    repeatable: ClassVar[bool] = True
+    timeout_seconds: ClassVar[float] = 30.0
+
+    def __init__(self, sessions: Sessions, journal: Journal) -> None:
+        self._sessions = sessions
+        self._journal = journal
+
+    async def run(self, call: Call, arguments: HistoryArguments) -> str:
+        target = await reachable(self._sessions, call, arguments.session)
+        history = await self._journal.history(target.id, limit=100_000)
+        lines = transcript([step.step.body | {"kind_": step.step.kind} for step in history])
+        return "\n".join(lines[-arguments.limit :]) or "nothing yet"
+
+
+async def reachable(sessions: Sessions, call: Call, name: str) -> Session:
+    """A session that this one may speak to or read. Raises ToolError, NotFound."""
+    target = await sessions.find(name)
+    if target.root != call.session.root and target.agent not in call.profile.may_message:
+        raise ToolError(
+            f"{target.label} is not in your tree, and `may_message` of your profile does not name its agent."
+        )
+    return target
+
+
+def describe(session: Session, now: datetime) -> str:
+    """One line about a session, for models and people."""
+    state = session.ended.value if session.ended else session.state.value
+    doing = f", {session.doing}" if session.doing else ""
+    return (
+        f"{'  ' * session.depth}{session.label} ({session.id}, {session.agent}, {session.mode.value}): {state}{doing},"
+        f" {age(now - session.created_at)} old, {session.spent_usd:.4f} USD — {first_line(session.task)}"
+    )
+
+
+def age(span: timedelta) -> str:
+    """A span in its largest unit: 42s, 5m, 3h, 2d."""
+    seconds = max(0, int(span.total_seconds()))
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "m")):
+        if seconds >= size:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"
+
+
+def transcript(bodies: Sequence[dict[str, Any]]) -> list[str]:
+    """Steps as lines to read."""
+    lines: list[str] = []
+    for body in bodies:
+        match body["kind_"]:
+            case StepKind.INPUT:
+                lines.extend("> " + " ".join(input_texts(item)) for item in body["mail"])
+            case StepKind.MODEL:
+                text = text_of(block_from_json(block) for block in body["blocks"])
+                if text:
+                    lines.append(text)
+            case StepKind.RESULT:
+                lines.append(f"[{body['name']}: {first_line(body['text'], 200)}]")
+            case StepKind.NOTE:
+                lines.append(f"[{body['text']}]")
+            case _:
+                pass
+    return lines

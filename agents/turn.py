@@ -1,0 +1,407 @@
+"""A turn: model, tools, model … until the model has nothing more to do, journalled step by step.
+
+One message, walked: the engine activates the session; the journal claims it, takes the mail in and gives the
+conversation. The model is asked; its answer is committed together with what it says to the thread. Its calls
+are run one by one, each result committed with whatever mail came meanwhile, which joins the next call of
+the model. The last answer ends the turn, unless mail came in the same instant: then the turn goes on.
+
+Nothing here decides by looking at the clock or the network twice: after a crash the same rows give the same
+continuation. Every write carries the claim, so that a turn that was killed or taken over stops at its next write.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
+
+from agents.base import (
+    Activation,
+    Answer,
+    Committed,
+    Fenced,
+    NewStep,
+    Outcome,
+    Session,
+    SessionId,
+    Step,
+    StepKind,
+)
+from agents.calls import CallRunner, skipped
+from agents.context import Context
+from agents.conversation import block_to_json, open_calls, text_of
+from agents.models.base import (
+    ContextTooLong,
+    Event,
+    Finished,
+    ModelError,
+    ModelName,
+    Models,
+    Request,
+    Restarted,
+    Stop,
+    Text,
+    TextDelta,
+    ThinkingDelta,
+    ToolCall,
+)
+from agents.ports import Journal, Live, Profile, Profiles, Sessions
+from agents.rights import Rights
+from agents.tools.base import Park, Toolbox
+from channels.base import DeliveryKey, Outbound
+
+log = structlog.get_logger("turn")
+
+_CRASHES = 3  # in a row on the same step: then the session is parked and the person told
+
+
+class OverBudget(Exception):
+    """The money is used up. Its text says whose, and what to do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnParts:
+    """What turns are run with."""
+
+    journal: Journal
+    sessions: Sessions
+    models: Models
+    profiles: Profiles
+    toolbox: Toolbox
+    context: Context
+    live: Live
+    rights: Rights
+    clock: Callable[[], datetime]
+
+
+class TurnRunner:
+    """What the engine runs for each session that is awake."""
+
+    def __init__(self, parts: TurnParts) -> None:
+        self._parts = parts
+        self._partial: dict[SessionId, str] = {}  # what an aborted turn had streamed until then
+
+    async def activate(self, session: SessionId) -> None:
+        """Run turns until no mail waits. Cancellation is an abort: the next activation finds out why."""
+        with structlog.contextvars.bound_contextvars(session=session):
+            while True:
+                activation = await self._parts.journal.activate(session, self._parts.clock())
+                if activation is None:
+                    self._partial.pop(session, None)
+                    return
+                try:
+                    await self._run(activation)
+                except Fenced:
+                    log.info("turn given up", reason="killed or taken over")
+                    return
+
+    async def _run(self, activation: Activation) -> None:
+        parts, session = self._parts, activation.session
+        profile = await parts.rights.profile_of(session)
+        partial = self._partial.pop(session.id, "")
+        turn = _Turn(parts, activation, profile or Profile(name=session.agent, model=ModelName("default"), prompt=""))
+        if activation.stopping:
+            await turn.end(Outcome.STOPPED, partial=partial)
+        elif activation.interrupted:
+            await turn.end(Outcome.INTERRUPTED, partial=partial)
+        elif profile is None:
+            names = ", ".join(parts.profiles.names())
+            await turn.end(Outcome.FAILED, f"The agent {session.agent} is not configured any more. There are: {names}.")
+        elif session.crashes >= _CRASHES:
+            await turn.end(
+                Outcome.FAILED,
+                f"Threadmill stopped {session.crashes} times in a row at this point of the work, so it is not tried"
+                " again by itself. /retry tries once more.",
+            )
+        else:
+            await self._run_guarded(turn, profile, session)
+
+    async def _run_guarded(self, turn: _Turn, profile: Profile, session: Session) -> None:
+        seconds = session.timeout_seconds or profile.turn_timeout_seconds
+        try:
+            async with asyncio.timeout(seconds):
+                await turn.run()
+        except TimeoutError:
+            await turn.end(
+                Outcome.TIMED_OUT, f"This took longer than {seconds:g} s, so it was ended. /retry tries again."
+            )
+        except OverBudget as error:
+            await turn.end(Outcome.OVER_BUDGET, str(error))
+        except ModelError as error:
+            await turn.end(Outcome.FAILED, f"The model gave no answer: {error} /retry tries again.")
+        except asyncio.CancelledError:
+            self._partial[session.id] = turn.streamed
+            raise
+
+
+class _Turn:
+    """One run of the loop under one claim."""
+
+    def __init__(self, parts: TurnParts, activation: Activation, profile: Profile) -> None:
+        self._parts = parts
+        self._claim = activation.claim
+        self._session = activation.session
+        self._profile = profile
+        self._answer: Answer = activation.answer
+        self._steps: list[Step] = list(activation.steps)
+        self._stopping = False
+        self._calls = CallRunner(parts.toolbox, parts.live, profile, activation.claim)
+        self.streamed = ""
+
+    async def run(self) -> None:
+        self._publish("turn", turn=self._claim.turn)
+        if not await self._finish_calls():
+            return
+        for _ in range(self._profile.max_steps):
+            asked = self._parts.clock()
+            finished = await self._ask()
+            calls = [block for block in finished.blocks if isinstance(block, ToolCall)]
+            step = _model_step(finished, asked)
+            if calls:
+                await self._commit([step], say=self._say(text_of(finished.blocks)), doing="thinking")
+                if not await self._finish_calls():
+                    return
+            elif finished.stop is Stop.PAUSED:
+                await self._commit([step], doing="thinking")
+            elif finished.stop is Stop.CONTEXT_FULL:
+                await self._commit([*await self._parts.context.compacted(self._profile, self._session, self._steps)])
+            elif await self._finish(step, finished):
+                return
+        limit = self._profile.max_steps
+        await self.end(Outcome.FAILED, f"The turn reached its limit of {limit} steps. Write to go on from here.")
+
+    async def end(self, outcome: Outcome, why: str = "", *, partial: str = "") -> None:
+        """End the turn before its time, and say why."""
+        now = self._parts.clock()
+        steps = [skipped(call, "The turn was ended.", now) for call, _ in open_calls(self._this_turn())]
+        # The conversation says that there was no (whole) answer: otherwise the next turn would answer this one too.
+        cut = Text(text=partial if partial.strip() else f"(No answer: the turn was {outcome.value.replace('_', ' ')}.)")
+        body = {"blocks": [block_to_json(cut)], "stop": "cut", "detail": outcome.value}
+        steps.append(NewStep(kind=StepKind.MODEL, body=body, started_at=now))
+        if why:
+            steps.append(NewStep(kind=StepKind.NOTE, body={"text": why}, started_at=now))
+        say = self._say(
+            "\n\n".join(part for part in (partial.strip(), f"*{why}*" if why else "") if part), suffix="end"
+        )
+        await self._parts.journal.end_turn(
+            self._claim,
+            outcome,
+            steps,
+            now,
+            say=say if outcome is not Outcome.INTERRUPTED else (),
+            result=why or partial,
+        )
+        self._publish("turn_done", outcome=outcome.value)
+
+    async def _finish(self, step: NewStep, finished: Finished) -> bool:
+        """The model has nothing more to do. False when mail came in the same instant: the turn goes on."""
+        text = text_of(finished.blocks)
+        note = _note(finished)
+        said = "\n\n".join(part for part in (text, note) if part)
+        if not said and not any(entry.step.kind is StepKind.MODEL for entry in self._this_turn()):
+            said = "*The model gave an empty answer. /retry asks again.*"
+        outcome = Outcome.STOPPED if self._stopping else Outcome.DONE
+        committed = await self._parts.journal.end_turn(
+            self._claim, outcome, [step], self._parts.clock(), say=self._say(said), result=text or note
+        )
+        self._cost(step)
+        if committed is None:
+            self._publish("turn_done", outcome=outcome.value)
+            return True
+        self._follow([step], committed)
+        return False
+
+    async def _finish_calls(self) -> bool:
+        """Run the calls that have no result yet. False when the turn was parked or ended."""
+        for call, begun in open_calls(self._this_turn()):
+            now = self._parts.clock()
+            if self._stopping:
+                await self.end(Outcome.STOPPED)
+                return False
+            if self._news():
+                await self._commit([skipped(call, "Skipped: newer instructions came in first.", now)])
+                continue
+            try:
+                await self._run_call(call, begun)
+            except Park as park:
+                return await self._park(park.until)
+        if self._stopping:
+            await self.end(Outcome.STOPPED)
+            return False
+        return True
+
+    async def _run_call(self, call: ToolCall, begun: bool) -> None:
+        if self._calls.is_cut_off(call, begun):
+            await self._commit([self._calls.interrupted(call, self._parts.clock())])
+            return
+        if not begun and not self._calls.repeatable(call):
+            await self._commit([self._calls.begin(call, self._parts.clock())], doing=f"running {call.name}")
+        result = await self._calls.run(
+            call, self._session, begun_at=self._asked_at(), news=self._news(), now=self._parts.clock()
+        )
+        await self._commit([result], doing="thinking")
+
+    async def _park(self, until: datetime) -> bool:
+        committed = await self._parts.journal.end_turn(
+            self._claim, Outcome.DONE, [], self._parts.clock(), park_until=until
+        )
+        if committed is None:
+            self._publish("state", state="waiting", doing="waiting")
+            return False
+        self._follow([], committed)
+        return await self._finish_calls()
+
+    async def _ask(self) -> Finished:
+        """One model call, streamed to whoever looks. Raises ModelError, OverBudget, TimeoutError."""
+        await self._check_money()
+        context = self._parts.context
+        if context.is_long(self._profile, self._session, self._steps):
+            await self._commit(await context.compacted(self._profile, self._session, self._steps), doing="compacting")
+        try:
+            return await self._stream(context.request(self._profile, self._session, self._steps))
+        except ContextTooLong:
+            await self._commit(await context.compacted(self._profile, self._session, self._steps), doing="compacting")
+            return await self._stream(context.request(self._profile, self._session, self._steps))
+
+    async def _stream(self, request: Request) -> Finished:
+        self.streamed = ""
+        name = ModelName(self._session.model or self._profile.model)
+        idle = self._profile.idle_timeout_seconds
+        loop = asyncio.get_running_loop()
+        silence = asyncio.timeout(idle)
+        try:
+            async with silence, aclosing(self._parts.models.stream(name, request)) as events:
+                async for event in events:
+                    silence.reschedule(loop.time() + idle)
+                    if isinstance(event, Finished):
+                        self.streamed = ""
+                        return event
+                    self._show(event)
+        except TimeoutError:
+            if silence.expired():
+                raise ModelError(f"it was silent for {idle:g} s.") from None
+            raise
+        raise ModelError("its answer broke off.")
+
+    def _show(self, event: Event) -> None:
+        match event:
+            case TextDelta(text=text):
+                self.streamed += text
+                self._publish("text", text=text)
+            case ThinkingDelta(text=text):
+                self._publish("thinking", text=text)
+            case Restarted(reason=reason):
+                self.streamed = ""
+                self._publish("restarted", reason=reason)
+            case _:
+                pass
+
+    async def _check_money(self) -> None:
+        """A call is made only while there is money: so a budget is overspent by one call at the most."""
+        profile, session = self._profile, self._session
+        budget = session.budget_usd if session.budget_usd is not None else profile.budget_usd
+        if budget is not None and session.spent_usd >= budget:
+            raise OverBudget(
+                f"This session has spent {session.spent_usd:.4f} of its {budget:g} USD, so it stopped. Raise budget_usd"
+                f" of the agent {profile.name}, or begin anew with /new."
+            )
+        if profile.budget_usd_per_day is not None:
+            spent = await self._parts.journal.spent_today(profile.name, self._parts.clock())
+            if spent >= profile.budget_usd_per_day:
+                raise OverBudget(
+                    f"The agent {profile.name} has spent {spent:.4f} of its {profile.budget_usd_per_day:g} USD for today,"
+                    " so it stopped. Raise budget_usd_per_day, or go on tomorrow."
+                )
+        empty = await self._parts.rights.ancestor_without_money(session)
+        if empty is not None:
+            raise OverBudget(
+                f"{empty.label} and the sessions below it have spent {empty.tree_usd:.4f} USD, all that they may,"
+                " so this one stopped with it."
+            )
+
+    async def _commit(self, steps: Sequence[NewStep], *, say: Sequence[Outbound] = (), doing: str = "") -> None:
+        committed = await self._parts.journal.commit(self._claim, steps, self._parts.clock(), say=say, doing=doing)
+        for step in steps:
+            self._cost(step)
+        self._follow(steps, committed)
+
+    def _follow(self, steps: Sequence[NewStep], committed: Committed) -> None:
+        """Bring what is kept here up to what the journal has now."""
+        now = self._parts.clock()
+        if any(step.kind is StepKind.SUMMARY for step in steps):
+            self._steps.clear()
+        self._steps.extend(Step(n=0, turn=self._claim.turn, step=step, ended_at=now) for step in steps)
+        self._steps.extend(committed.taken)
+        self._session = committed.session
+        self._answer = committed.answer
+        self._stopping = committed.stopping
+        for taken in committed.taken:
+            for item in taken.step.body["mail"]:
+                self._publish("taken", text=item["text"], by=item["name"])
+
+    def _this_turn(self) -> list[Step]:
+        return [entry for entry in self._steps if entry.turn == self._claim.turn]
+
+    def _news(self) -> bool:
+        """Whether somebody wrote after the model's last answer (a child's result is no news: it was waited for)."""
+        for entry in reversed(self._steps):
+            if entry.step.kind is StepKind.MODEL:
+                return False
+            if entry.step.kind is StepKind.INPUT:
+                if any(item["kind"] not in ("result", "answer", "notice") for item in entry.step.body["mail"]):
+                    return True
+        return False
+
+    def _asked_at(self) -> datetime:
+        models = [entry for entry in self._this_turn() if entry.step.kind is StepKind.MODEL]
+        return models[-1].ended_at if models else self._parts.clock()
+
+    def _say(self, text: str, suffix: str = "") -> tuple[Outbound, ...]:
+        if self._answer.to is None or not text.strip():
+            return ()
+        number = sum(entry.step.kind is StepKind.MODEL for entry in self._this_turn())
+        key = DeliveryKey(f"{self._claim.turn}/{suffix or number}")
+        reply_to = self._answer.reply_to if self._answer.to.thread is None else None
+        return (Outbound(key=key, to=self._answer.to, text=text, reply_to=reply_to),)
+
+    def _cost(self, step: NewStep) -> None:
+        if step.model:
+            tokens = step.input_tokens + step.output_tokens + step.cache_read_tokens + step.cache_write_tokens
+            self._publish("cost", cost_usd=step.cost_usd, tokens=tokens, model=step.model)
+
+    def _publish(self, kind: str, **data: object) -> None:
+        self._parts.live.publish(self._session.id, kind, data)
+
+
+def _model_step(finished: Finished, asked: datetime) -> NewStep:
+    body = {
+        "blocks": [block_to_json(block) for block in finished.blocks],
+        "stop": finished.stop.value,
+        "detail": finished.detail,
+        "name": finished.name,
+    }
+    usage = finished.usage
+    return NewStep(
+        kind=StepKind.MODEL,
+        body=body,
+        model=finished.model,
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        cache_read_tokens=usage.cache_read_tokens,
+        cache_write_tokens=usage.cache_write_tokens,
+        cost_usd=finished.cost_usd,
+        started_at=asked,
+    )
+
+
+def _note(finished: Finished) -> str:
+    """What a person must know of how the answer ended."""
+    if finished.stop is Stop.LENGTH:
+        return "*The answer was cut at the model's longest length. Write “go on” for the rest.*"
+    if finished.stop is Stop.REFUSAL:
+        return f"*The model refused to answer. {finished.detail}*".replace(" *", "*")
+    return ""

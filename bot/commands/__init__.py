@@ -1,0 +1,56 @@
+"""The chat commands: one file each, one grammar on every platform."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from agents.base import NotFound, Refused
+from bot.access import Principal
+from bot.commands.base import Command, Denied, Misused, Request
+from bot.router import Run
+from channels.base import CommandSpec
+from storage.inbox import Stored
+
+
+class Commands:
+    """All commands by name, and how one is run."""
+
+    def __init__(self) -> None:
+        self._commands: dict[str, Command] = {}
+
+    def add(self, commands: Iterable[Command]) -> None:
+        for command in commands:
+            assert command.name not in self._commands, command.name
+            self._commands[command.name] = command
+
+    def all(self) -> Sequence[Command]:
+        return tuple(self._commands.values())
+
+    def names(self) -> tuple[str, ...]:
+        return tuple(self._commands)
+
+    def specs(self) -> tuple[CommandSpec, ...]:
+        """For the platforms' menus."""
+        return tuple(command.spec for command in self._commands.values())
+
+    async def run(self, run: Run, principal: Principal, stored: Stored, now: datetime) -> str:
+        """The command's answer; what is refused or misused is an answer too."""
+        command = self._commands[run.invocation.name]
+        request = Request(
+            principal=principal,
+            where=stored.event.where,
+            direct=stored.event.direct,
+            bound=run.invocation.in_session,
+            arguments=run.invocation.arguments_text,
+            key=f"in:{stored.key}",
+            inbox=stored.n,
+            message_id=stored.event.message_id,
+            now=now,
+        )
+        try:
+            return await command.run(request)
+        except (Denied, Refused, NotFound) as error:
+            return str(error)
+        except Misused as error:
+            return f"{error}\n\nUsage: `{command.usage}`"

@@ -1,0 +1,34 @@
+"""/steer: a note that joins a running turn at its next step."""
+
+from __future__ import annotations
+
+from agents.base import Posted, State
+from agents.team import Team
+from bot.access import Action
+from bot.commands.base import Command, Misused, Request, Targets
+from channels.base import CommandOption
+
+
+def command(team: Team, targets: Targets) -> Command:
+    async def run(request: Request) -> str:
+        session, text = await targets.leading_or_here(request, Action.STEER)
+        if not text:
+            raise Misused("Say in which direction: /steer [session] text")
+        posted = await team.steer(
+            session, text, by=request.principal.name, key=request.key, account=request.principal.account
+        )
+        if posted is Posted.ENDED:
+            return f"{session.label} has ended: the note was not taken in. /agents lists who is alive."
+        if posted is Posted.FULL:
+            return f"The queue of {session.label} is full: the note was not taken in. /stop ends its turn."
+        if session.state is State.IDLE:
+            return f"{session.label} was idle and begins with your note."
+        return f"{session.label} gets your note at its next step."
+
+    return Command(
+        name="steer",
+        summary="Give a running agent new direction",
+        usage="/steer [session] text",
+        run=run,
+        options=(CommandOption(name="text", description="[session] and the note", required=True),),
+    )

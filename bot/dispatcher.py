@@ -1,0 +1,364 @@
+"""Carries out what the router decides: for each place in order, places side by side.
+
+One event, walked: who is it (people), what is bound here (sessions), what is to be done (router), done
+(team, commands), and marked in the inbox. Everything an event causes carries a key made from the event's own
+id, so an event that is dispatched again after a crash causes nothing twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+import structlog
+
+from agents.base import MailKey, MailKind, NewMail, Posted, Refused, Session, SessionId, State
+from agents.ports import Mailbox, Sessions
+from agents.team import Task, Team
+from bot.access import Principal
+from bot.loop_guard import LoopGuard
+from bot.router import (
+    Amend,
+    Decision,
+    Ignore,
+    Invocation,
+    Moved,
+    NewSession,
+    Park,
+    Press,
+    Refuse,
+    Routed,
+    Routes,
+    Run,
+    ThreadGone,
+    ToSession,
+    route,
+)
+from channels.base import Account, DeliveryKey, Outbound, ThreadRef
+from storage.database import StorageError
+from storage.inbox import Inbox, Stored
+
+log = structlog.get_logger("dispatcher")
+
+_IN_MEMORY = 10_000  # events; beyond that they wait in the inbox only
+
+
+class Knows(Protocol):
+    """Who people are. `bot.people` fulfils it."""
+
+    def principal(self, account: Account, name: str, is_bot: bool = False) -> Principal: ...
+
+
+class Greets(Protocol):
+    """What a stranger is told. None: he was told within the hour."""
+
+    async def greeting(self, stored: Stored, answer: str, now: datetime) -> str | None: ...
+
+
+class RunsCommands(Protocol):
+    """`bot.commands` fulfils it."""
+
+    async def run(self, run: Run, principal: Principal, stored: Stored, now: datetime) -> str: ...
+
+
+class Presses(Protocol):
+    """What a button means. None: it is not valid (any more)."""
+
+    async def meaning(self, button: str, where: ThreadRef) -> str | None: ...
+
+
+class Speaks(Protocol):
+    """Puts a message of the bot itself into the outbox."""
+
+    async def say(self, message: Outbound, *, session: SessionId | None = None) -> None: ...
+
+
+class MovesRooms(Protocol):
+    async def move_room(self, room: ThreadRef, to: str) -> None:
+        """Every stored reference to a room follows it to its new id, in one transaction."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DispatchParts:
+    inbox: Inbox
+    sessions: Sessions
+    mailbox: Mailbox
+    team: Team
+    people: Knows
+    greeter: Greets
+    commands: RunsCommands
+    buttons: Presses
+    speaker: Speaks
+    rooms: MovesRooms
+    routes: Callable[[], Routes]
+    own_accounts: Callable[[], frozenset[Account]]
+    decided: Callable[[Stored, Decision], None]  # for metrics and the page
+    clock: Callable[[], datetime]
+
+
+class Dispatcher:
+    """Routes what was committed. `run` must be running for `offer` to have an effect."""
+
+    def __init__(self, parts: DispatchParts) -> None:
+        self._parts = parts
+        self._guard = LoopGuard()
+        self._places: dict[str, deque[Stored]] = {}
+        self._group: asyncio.TaskGroup | None = None
+        self._held: set[int] = set()
+        self._behind = asyncio.Event()  # events wait in the inbox that are not in memory
+        self._missed = False  # and one more came while they were being read
+
+    @property
+    def waiting(self) -> int:
+        """Events in memory that are not decided yet."""
+        return len(self._held)
+
+    def offer(self, events: Sequence[Stored]) -> None:
+        for stored in events:
+            if self._group is None or self._behind.is_set() or len(self._held) >= _IN_MEMORY:
+                self._missed = True
+                self._behind.set()
+            else:
+                self._take(stored)
+
+    async def run(self) -> None:
+        """Take up what a former run left, then serve until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            self._behind.set()
+            try:
+                while True:
+                    await self._behind.wait()
+                    await self._catch_up()
+            finally:
+                self._group = None
+
+    async def _catch_up(self) -> None:
+        """Read what is not decided back from the inbox, a page at a time, until memory has it all."""
+        after = 0
+        while True:
+            self._missed = False
+            try:
+                page = await self._parts.inbox.unrouted(after=after)
+            except StorageError:
+                log.exception("the inbox cannot be read")
+                await asyncio.sleep(1.0)
+                continue
+            for stored in page:
+                if stored.n not in self._held:
+                    self._take(stored)
+                after = stored.n
+            if not page and not self._missed:
+                self._behind.clear()
+                return
+            while len(self._held) > _IN_MEMORY // 2:
+                await asyncio.sleep(0.05)
+
+    def _take(self, stored: Stored) -> None:
+        assert self._group is not None
+        self._held.add(stored.n)
+        place = stored.event.where.key
+        queue = self._places.get(place)
+        if queue is not None:
+            queue.append(stored)
+            return
+        self._places[place] = deque((stored,))
+        self._group.create_task(self._drain(place), name=f"dispatch-{place}")
+
+    async def _drain(self, place: str) -> None:
+        queue = self._places[place]
+        try:
+            while queue:
+                stored = queue.popleft()
+                await self._dispatch_safely(stored)
+                self._held.discard(stored.n)
+        finally:
+            del self._places[place]
+
+    async def _dispatch_safely(self, stored: Stored) -> None:
+        """The top of an event's way: whatever goes wrong stays with this event, and is not lost."""
+        event = stored.event
+        with structlog.contextvars.bound_contextvars(channel=event.where.channel, event=stored.key):
+            for pause in (0.1, 1.0, 5.0, 30.0, 30.0):
+                try:
+                    await self._dispatch(stored)
+                    return
+                except StorageError as error:
+                    log.warning("not dispatched yet", error=str(error))
+                    await asyncio.sleep(pause)
+                except Exception as error:
+                    log.exception("event failed")
+                    await self._parts.inbox.mark(stored.n, "dead", f"{type(error).__name__}: {error}")
+                    await self._reply(stored, f"Something went wrong here ({type(error).__name__}). The log has it.")
+                    return
+
+    async def _dispatch(self, stored: Stored) -> None:
+        parts, event, now = self._parts, stored.event, self._parts.clock()
+        principal = parts.people.principal(event.sender.account, event.sender.name, event.sender.is_bot)
+        session = await parts.sessions.bound(event.where)
+        root = session
+        if session is not None and session.root != session.id:
+            root = await parts.sessions.session(session.root)
+        routed: Routed = route(
+            event,
+            session=session,
+            principal=principal,
+            routes=parts.routes(),
+            now=now,
+            root_owner=root.owner if root else None,
+            own_accounts=parts.own_accounts(),
+            bot_rounds=self._guard.rounds(event, now),
+        )
+        self._guard.decided(event, routed.decision, now)
+        parts.decided(stored, routed.decision)
+        await self._carry_out(routed.decision, principal, stored, now)
+
+    async def _carry_out(self, decision: Decision, principal: Principal, stored: Stored, now: datetime) -> None:
+        match decision:
+            case Ignore(reason=reason):
+                await self._parts.inbox.mark(stored.n, "ignored", reason)
+            case Refuse():
+                await self._refuse(decision, stored, now)
+            case Run():
+                await self._run(decision, principal, stored, now)
+            case ToSession():
+                await self._post(decision, principal, stored)
+            case NewSession():
+                await self._begin(decision, principal, stored)
+            case Amend():
+                await self._amend(decision, stored)
+            case Press():
+                await self._press(decision, principal, stored, now)
+            case Park(reason=reason):
+                await self._parts.inbox.mark(stored.n, "routed", reason)
+            case ThreadGone():
+                if decision.session is not None:
+                    await self._parts.team.kill(decision.session.id, by="the deletion of its thread")
+                await self._parts.inbox.mark(stored.n, "routed", decision.reason)
+            case Moved():
+                await self._parts.rooms.move_room(decision.where.in_room, decision.to)
+                await self._parts.inbox.mark(stored.n, "routed", decision.reason)
+
+    async def _refuse(self, decision: Refuse, stored: Stored, now: datetime) -> None:
+        answer: str | None = decision.answer
+        if decision.offer_pairing:
+            answer = await self._parts.greeter.greeting(stored, decision.answer, now)
+        if answer:
+            await self._reply(stored, answer)
+        await self._parts.inbox.mark(stored.n, "refused", decision.reason)
+
+    async def _run(self, decision: Run, principal: Principal, stored: Stored, now: datetime) -> None:
+        answer = await self._parts.commands.run(decision, principal, stored, now)
+        await self._reply(stored, answer)
+        await self._parts.inbox.mark(stored.n, "routed", decision.reason)
+
+    async def _post(self, decision: ToSession, principal: Principal, stored: Stored) -> None:
+        event, session = stored.event, decision.session
+        mail = NewMail(
+            key=MailKey(f"in:{stored.key}"),
+            session=session.id,
+            kind=MailKind.PERSON,
+            text=event.text,
+            sender=principal.account,
+            sender_name=principal.name,
+            inbox=stored.n,
+            where=event.where,
+            reply_to=event.message_id,
+            mode=decision.mode,
+            attachments=event.attachments,
+        )
+        match await self._parts.team.post(mail):
+            case Posted.FULL:
+                await self._reply(
+                    stored,
+                    f"{session.label} has too much waiting, so this message was not taken in. Send it again later, or"
+                    " /stop ends the running turn.",
+                )
+                await self._parts.inbox.mark(stored.n, "refused", "the session's queue is full", session.id)
+            case Posted.ENDED:  # between the look and the post: decide anew, with nothing bound
+                await self._dispatch(stored)
+            case Posted.KNOWN:
+                await self._parts.inbox.mark(stored.n, "routed", decision.reason, session.id)
+            case Posted.QUEUED:
+                pass  # marked in the same commit
+
+    async def _begin(self, decision: NewSession, principal: Principal, stored: Stored) -> None:
+        event = stored.event
+        task = Task(
+            key=f"in:{stored.key}",
+            agent=decision.agent,
+            text=decision.text,
+            owner=principal.account,
+            owner_name=principal.name,
+            near=event.where,
+            thread=decision.thread,
+            anchor=event.message_id,
+            inbox=stored.n,
+            attachments=event.attachments,
+        )
+        try:
+            if not decision.thread or (await self._parts.team.spawn(task)).session.home is None:
+                await self._parts.team.begin(task, event.where)
+        except Refused as refused:
+            await self._reply(stored, str(refused))
+            await self._parts.inbox.mark(stored.n, "refused", str(refused))
+
+    async def _amend(self, decision: Amend, stored: Stored) -> None:
+        parts, where = self._parts, stored.event.where
+        original = await parts.inbox.original(where, decision.message_id)
+        if original is None or (decision.by is not None and original.event.sender.account != decision.by):
+            await parts.inbox.mark(stored.n, "ignored", "no message of this sender to change")
+            return
+        await parts.inbox.reword(original.n, decision.text or "")
+        if decision.text is None:
+            changed = await parts.mailbox.withdraw(original.n)
+        else:
+            changed = await parts.mailbox.reword(original.n, decision.text)
+        session = await parts.sessions.bound(where)
+        if not changed and session is not None and session.state in (State.RUNNING, State.WAITING):
+            await self._tell_of_change(session, original, decision, stored)
+        await parts.inbox.mark(stored.n, "routed", decision.reason)
+
+    async def _tell_of_change(self, session: Session, original: Stored, decision: Amend, stored: Stored) -> None:
+        name = original.event.sender.name
+        text = (
+            f"{name} deleted the message: {original.event.text[:500]}"
+            if decision.text is None
+            else f"{name} changed a message. It now says: {decision.text}"
+        )
+        mail = NewMail(
+            key=MailKey(f"in:{stored.key}"), session=session.id, kind=MailKind.NOTICE, text=text, sender_name=name
+        )
+        await self._parts.team.post(mail)
+
+    async def _press(self, decision: Press, principal: Principal, stored: Stored, now: datetime) -> None:
+        """A button is a command that somebody presses: it passes the gate as that person."""
+        meaning = await self._parts.buttons.meaning(decision.button, stored.event.where)
+        session = await self._parts.sessions.bound(stored.event.where)
+        name, _, rest = (meaning or "").lstrip("/").partition(" ")
+        if not name:
+            await self._reply(stored, "This button is not valid any more.")
+        else:
+            invocation = Invocation(name=name, arguments_text=rest, in_session=session)
+            answer = await self._parts.commands.run(
+                Run(invocation=invocation, reason=decision.reason), principal, stored, now
+            )
+            await self._reply(stored, answer)
+        await self._parts.inbox.mark(stored.n, "routed", decision.reason)
+
+    async def _reply(self, stored: Stored, text: str) -> None:
+        event = stored.event
+        message = Outbound(
+            key=DeliveryKey(f"reply:{stored.key}"),
+            to=event.where,
+            text=text,
+            control=True,
+            private=True,
+            reply_to=event.message_id if event.where.thread is None else None,
+            answer_with=event.answer_with,
+        )
+        await self._parts.speaker.say(message)

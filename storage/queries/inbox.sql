@@ -1,0 +1,36 @@
+-- name: insert_event
+insert into inbox (channel, event_id, kind, place, account, sender_name, is_bot, text, message_id, reply_to, attachments, mentioned,
+    direct, payload, answer_with, sent_at, received_at)
+values (:channel, :event_id, :kind, :place, :account, :sender_name, :is_bot, :text, :message_id, :reply_to, :attachments, :mentioned,
+    :direct, :payload, :answer_with, :sent_at, :now)
+on conflict (channel, event_id) do nothing
+returning n
+
+-- name: set_cursor
+insert into cursors (channel, name, value) values (:channel, :name, :value)
+on conflict (channel, name) do update set value = :value
+
+-- name: cursor
+select value from cursors where channel = :channel and name = :name
+
+-- name: show_inbound
+insert into timeline (place, inbox, at) values (:place, :inbox, :at)
+
+-- name: mark
+update inbox set state = :state, decision = :decision, session = coalesce(:session, session) where n = :n
+
+-- name: mark_routed
+update inbox set state = 'routed', session = :session where n = :n
+
+-- name: unrouted
+select * from inbox where state = 'new' and n > :after order by n limit :limit
+
+-- name: message
+select * from inbox where place = :place and message_id = :message_id and kind in ('message', 'command') order by n limit 1
+
+-- name: reword_message
+update inbox set text = :text where n = :n
+
+-- name: bound_places
+select b.place from bindings b join sessions s on s.id = b.session
+where b.place >= :channel || ':' and b.place < :channel || ';' and s.state <> 'ended'

@@ -1,0 +1,183 @@
+-- name: session
+select * from sessions where id = :id
+
+-- name: session_by_key
+select * from sessions where spawn_key = :key
+
+-- name: sessions_like
+select * from sessions where label = :name or id = :name or (id >= :name and id < :name || '{')
+order by state = 'ended', active_at desc limit 5
+
+-- name: session_bound
+select s.* from bindings b join sessions s on s.id = b.session where b.place = :place and s.state <> 'ended'
+
+-- name: living
+select * from sessions where state in ('idle', 'running', 'waiting', 'stopping') order by active_at desc limit :limit
+
+-- name: children
+select * from sessions where parent = :id order by created_at
+
+-- name: tree
+with recursive below (id, way) as (
+    select id, printf('%020d', created_at) from sessions where id = :id
+    union all
+    select s.id, b.way || printf('%020d', s.created_at) from sessions s join below b on s.parent = b.id
+)
+select s.* from below b join sessions s on s.id = b.id order by b.way
+
+-- name: living_children
+select count(*) from sessions where parent = :id and state <> 'ended'
+
+-- name: living_labels
+select 1 from sessions where label = :label and state <> 'ended'
+
+-- name: next_number
+insert into counters (name, value) values (:name, 1) on conflict (name) do update set value = value + 1 returning value
+
+-- name: insert_session
+insert into sessions (id, label, agent, parent, root, depth, mode, state, spawn_key, owner, owner_name, task, model, queue,
+    timeout_seconds, budget_nano, home, created_at, active_at)
+values (:id, :label, :agent, :parent, :root, :depth, :mode, 'idle', :key, :owner, :owner_name, :task, :model, :queue,
+    :timeout_seconds, :budget_nano, :home, :now, :now)
+
+-- name: fork_steps
+insert into steps (session, turn, kind, body, model, started_at, ended_at)
+select :id, null, kind, body, model, started_at, ended_at from steps
+where session = :source and n >= (select summary_step from sessions where id = :source)
+  and n <= coalesce((select max(n) from steps where session = :source and kind in ('model', 'result', 'summary')
+       and not exists (select 1 from steps c where c.session = :source and c.kind = 'call' and c.turn = steps.turn
+            and not exists (select 1 from steps r where r.session = :source and r.kind = 'result'
+                and json_extract(r.body, '$.call_id') = json_extract(c.body, '$.call_id')))), 0)
+order by n
+
+-- name: bind
+insert into bindings (place, session, created_at) values (:place, :session, :now)
+on conflict (place) do update set session = :session, created_at = :now
+
+-- name: unbind
+delete from bindings where place = :place
+
+-- name: unbind_session
+delete from bindings where session = :session
+
+-- name: places
+select place from bindings where session = :session order by created_at
+
+-- name: set_home
+update sessions set home = :place where id = :session
+
+-- name: insert_mail
+insert into mail (key, session, kind, mode, text, sender, sender_name, from_session, inbox, place, reply_to, attachments, created_at)
+values (:key, :session, :kind, :mode, :text, :sender, :sender_name, :from_session, :inbox, :place, :reply_to, :attachments, :now)
+
+-- name: mail_known
+select 1 from mail where key = :key
+
+-- name: mail_waiting_count
+select count(*) from mail where session = :session and state = 'waiting'
+
+-- name: mail_waiting
+select * from mail where session = :session and state = 'waiting' order by n
+
+-- name: take_mail
+update mail set state = 'taken', turn = :turn where n = :n
+
+-- name: drop_mail
+update mail set state = 'dropped' where session = :session and state = 'waiting'
+
+-- name: withdraw_mail
+update mail set state = 'dropped' where inbox = :inbox and state = 'waiting'
+
+-- name: reword_mail
+update mail set text = :text where inbox = :inbox and state = 'waiting'
+
+-- name: claim
+update sessions set epoch = epoch + 1, holder = :holder, state = :state, turn = :turn, turns = :turns, crashes = :crashes,
+    active_at = :now, wake_at = null, answer_to = :answer_to, answer_reply = :answer_reply
+where id = :id returning *
+
+-- name: insert_turn
+insert into turns (id, session, epoch, started_at) values (:id, :session, :epoch, :now)
+
+-- name: end_turn_row
+update turns set ended_at = :now, outcome = :outcome where id = :id
+
+-- name: insert_step
+insert into steps (session, turn, kind, body, model, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, cost_nano,
+    started_at, ended_at)
+values (:session, :turn, :kind, :body, :model, :input_tokens, :output_tokens, :cache_read_tokens, :cache_write_tokens, :cost_nano,
+    :started_at, :now)
+
+-- name: conversation
+select * from steps where session = :session and n >= :since and kind <> 'note' order by n
+
+-- name: steps_after
+select * from steps where session = :session and n > :after order by n limit :limit
+
+-- name: set_summary
+update sessions set summary_step = :n where id = :session
+
+-- name: progressed
+update sessions set active_at = :now, crashes = 0, doing = coalesce(:doing, doing), answer_to = :answer_to, answer_reply = :answer_reply
+where id = :id
+
+-- name: spend_session
+update sessions set spent_nano = spent_nano + :nano where id = :id
+
+-- name: spend_tree
+with recursive up (id, parent) as (
+    select id, parent from sessions where id = :id
+    union all
+    select s.id, s.parent from sessions s join up on s.id = up.parent
+)
+update sessions set tree_nano = tree_nano + :nano where id in (select id from up)
+
+-- name: spend_day
+insert into spending (day, agent, account, model, calls, tokens, cost_nano) values (:day, :agent, :account, :model, 1, :tokens, :nano)
+on conflict (day, agent, account, model) do update set calls = calls + 1, tokens = tokens + :tokens, cost_nano = cost_nano + :nano
+
+-- name: spent_on_day
+select coalesce(sum(cost_nano), 0) from spending where day = :day and agent = :agent
+
+-- name: rest
+update sessions set state = :state, turn = :turn, stopping = 0, doing = '', wake_at = :wake_at, active_at = :now, crashes = 0
+where id = :id
+
+-- name: finish
+update sessions set state = 'ended', ended = :ended, result = :result, turn = null, stopping = 0, doing = '', wake_at = null,
+    ended_at = :now, active_at = :now, epoch = epoch + 1
+where id = :id
+
+-- name: ask_to_stop
+update sessions set stopping = 1, state = 'stopping' where id = :id and state in ('running', 'waiting', 'stopping')
+
+-- name: nearest_living
+with recursive up (id, parent, state, level) as (
+    select id, parent, state, 0 from sessions where id = :id
+    union all
+    select s.id, s.parent, s.state, up.level + 1 from sessions s join up on s.id = up.parent
+)
+select id from up where state <> 'ended' order by level limit 1
+
+-- name: change_model
+update sessions set model = :value where id = :id
+
+-- name: change_queue
+update sessions set queue = :value where id = :id
+
+-- name: change_label
+update sessions set label = :value where id = :id
+
+-- name: to_resume
+select id from sessions where turn is not null and state in ('running', 'stopping')
+union
+select distinct session from mail where state = 'waiting'
+
+-- name: due
+select id from sessions where wake_at is not null and wake_at <= :now
+
+-- name: next_due
+select min(wake_at) from sessions where wake_at is not null
+
+-- name: release
+update sessions set holder = null where turn is not null and holder = :holder

@@ -1,0 +1,327 @@
+"""Sessions and their mail on SQLite: made, found, bound to places, steered, stopped, killed."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from agents.base import (
+    Ended,
+    Mode,
+    NewMail,
+    NotFound,
+    Posted,
+    QueueMode,
+    Refused,
+    Session,
+    SessionId,
+    Spawn,
+    Spawned,
+)
+from agents.ports import Killed, Signals
+from agents.session import session_id
+from channels.base import OpenThread, ThreadRef
+from storage import audit, outbox, rows
+from storage.database import Database, to_nano, to_us
+from storage.session_ends import Told, end_row, finish, tell_parent
+from storage.sql import load
+
+SQL = load("journal")
+INBOX = load("inbox")
+
+
+class SqliteSessions:
+    """`agents.ports.Sessions` on one database file."""
+
+    def __init__(self, database: Database, signals: Signals) -> None:
+        self._database = database
+        self._signals = signals
+
+    async def spawn(self, spawn: Spawn, now: datetime, opening: OpenThread | None = None) -> Spawned:
+        spawned = await self._database.write(lambda tx: _spawn(tx, spawn, opening, now))
+        if opening is not None and spawned.session.home is not None:
+            self._signals.said(spawned.session.home.key)
+        if spawn.mail is not None:
+            self._signals.mail(spawned.session.id)
+        return spawned
+
+    async def stop(self, session: SessionId) -> bool:
+        return await self._database.write(lambda tx: tx.execute(SQL["ask_to_stop"], {"id": session}).rowcount > 0)
+
+    async def kill(self, session: SessionId, by: str, now: datetime) -> Killed:
+        told = Told()
+
+        def work(tx: sqlite3.Connection) -> Killed:
+            killed = _kill(tx, session, by, now, told)
+            return Killed(sessions=killed)
+
+        killed = await self._database.write(work)
+        for ended in killed.sessions:
+            self._signals.ended(ended.id)
+        self._tell(told)
+        return killed
+
+    async def end(self, session: SessionId, ended: Ended, result: str, now: datetime) -> None:
+        def work(tx: sqlite3.Connection) -> Told:
+            row = _row(tx, session)
+            return finish(tx, row, ended, result, now) if row and row["state"] != "ended" else Told()
+
+        told = await self._database.write(work)
+        self._signals.ended(session)
+        self._tell(told)
+
+    async def session(self, id: SessionId) -> Session | None:
+        row = await self._database.read(lambda tx: _row(tx, id))
+        return None if row is None else rows.session(row)
+
+    async def find(self, name: str) -> Session:
+        wanted = name.strip()
+        found = await self._database.read(lambda tx: tx.execute(SQL["sessions_like"], {"name": wanted}).fetchall())
+        exact = [row for row in found if wanted in (row["id"], row["label"])]
+        candidates = exact[:1] or found
+        if not wanted or not candidates:
+            raise NotFound(f"no session is called {wanted!r}: /agents lists them")
+        if len(candidates) > 1:
+            names = ", ".join(row["id"] for row in candidates)
+            raise NotFound(f"{wanted!r} fits several sessions ({names}): give more of the id")
+        return rows.session(candidates[0])
+
+    async def bound(self, where: ThreadRef) -> Session | None:
+        query = {"place": where.key}
+        row = await self._database.read(lambda tx: tx.execute(SQL["session_bound"], query).fetchone())
+        return None if row is None else rows.session(row)
+
+    async def bind(self, session: SessionId, where: ThreadRef, now: datetime, *, home: bool = False) -> None:
+        def work(tx: sqlite3.Connection) -> None:
+            bind(tx, session, where, now)
+            if home:
+                tx.execute(SQL["set_home"], {"id": session, "place": where.key})
+
+        await self._database.write(work)
+
+    async def unbind(self, where: ThreadRef) -> bool:
+        return await self._database.write(lambda tx: tx.execute(SQL["unbind"], {"place": where.key}).rowcount > 0)
+
+    async def places(self, session: SessionId) -> Sequence[ThreadRef]:
+        query = {"session": session}
+        found = await self._database.read(lambda tx: tx.execute(SQL["places"], query).fetchall())
+        return [ThreadRef.parse(row["place"]) for row in found]
+
+    async def living(self, limit: int = 200) -> Sequence[Session]:
+        return await self._list("living", limit=limit)
+
+    async def children(self, parent: SessionId) -> Sequence[Session]:
+        return await self._list("children", id=parent)
+
+    async def tree(self, root: SessionId) -> Sequence[Session]:
+        return await self._list("tree", id=root)
+
+    async def change(
+        self,
+        session: SessionId,
+        *,
+        model: str | None = None,
+        queue: QueueMode | None = None,
+        label: str | None = None,
+    ) -> Session:
+        def work(tx: sqlite3.Connection) -> Session:
+            if model is not None:
+                tx.execute(SQL["change_model"], {"id": session, "value": model})
+            if queue is not None:
+                tx.execute(SQL["change_queue"], {"id": session, "value": queue.value})
+            if label is not None:
+                _refuse_taken(tx, label)
+                tx.execute(SQL["change_label"], {"id": session, "value": label})
+            row = _row(tx, session)
+            if row is None:
+                raise NotFound(f"there is no session {session}: /agents lists them")
+            return rows.session(row)
+
+        return await self._database.write(work)
+
+    async def _list(self, query: str, **parameters: Any) -> Sequence[Session]:
+        found = await self._database.read(lambda tx: tx.execute(SQL[query], parameters).fetchall())
+        return [rows.session(row) for row in found]
+
+    def _tell(self, told: Told) -> None:
+        for lane in told.lanes:
+            self._signals.said(lane)
+        for session in told.woken:
+            self._signals.mail(session)
+
+
+class SqliteMailbox:
+    """`agents.ports.Mailbox` on one database file."""
+
+    def __init__(self, database: Database, signals: Signals) -> None:
+        self._database = database
+        self._signals = signals
+
+    async def post(self, mail: NewMail, now: datetime, limit: int = 50) -> Posted:
+        posted = await self._database.write(lambda tx: put_mail(tx, mail, now, limit))
+        if posted is Posted.QUEUED:
+            self._signals.mail(mail.session)
+        return posted
+
+    async def withdraw(self, inbox: int) -> bool:
+        return await self._database.write(lambda tx: tx.execute(SQL["withdraw_mail"], {"inbox": inbox}).rowcount > 0)
+
+    async def reword(self, inbox: int, text: str) -> bool:
+        query = {"inbox": inbox, "text": text}
+        return await self._database.write(lambda tx: tx.execute(SQL["reword_mail"], query).rowcount > 0)
+
+
+def bind(tx: sqlite3.Connection, session: str, where: ThreadRef, now: datetime) -> None:
+    """Bind a place to a session, away from any other."""
+    tx.execute(SQL["bind"], {"place": where.key, "session": session, "now": to_us(now)})
+
+
+def put_mail(tx: sqlite3.Connection, mail: NewMail, now: datetime, limit: int) -> Posted:
+    """Put mail into a box, within somebody's transaction."""
+    if tx.execute(SQL["mail_known"], {"key": mail.key}).fetchone():
+        return Posted.KNOWN
+    row = _row(tx, mail.session)
+    if row is None or row["state"] == "ended":
+        return Posted.ENDED
+    if tx.execute(SQL["mail_waiting_count"], {"session": mail.session}).fetchone()[0] >= limit:
+        return Posted.FULL
+    tx.execute(
+        SQL["insert_mail"],
+        {
+            "key": mail.key,
+            "session": mail.session,
+            "kind": mail.kind.value,
+            "mode": mail.mode.value if mail.mode else None,
+            "text": mail.text,
+            "sender": mail.sender,
+            "sender_name": mail.sender_name,
+            "from_session": mail.from_session,
+            "inbox": mail.inbox,
+            "place": mail.where.key if mail.where else None,
+            "reply_to": mail.reply_to,
+            "attachments": rows.attachments_json(mail.attachments),
+            "now": to_us(now),
+        },
+    )
+    if mail.inbox is not None:
+        tx.execute(INBOX["mark_routed"], {"n": mail.inbox, "session": mail.session})
+    return Posted.QUEUED
+
+
+def _row(tx: sqlite3.Connection, id: str) -> sqlite3.Row | None:
+    row: sqlite3.Row | None = tx.execute(SQL["session"], {"id": id}).fetchone()
+    return row
+
+
+def _spawn(tx: sqlite3.Connection, spawn: Spawn, opening: OpenThread | None, now: datetime) -> Spawned:
+    known = tx.execute(SQL["session_by_key"], {"key": spawn.key}).fetchone()
+    if known is not None:
+        return Spawned(session=rows.session(known), new=False)
+    parent = _living_parent(tx, spawn)
+    id = session_id(spawn.key)
+    tx.execute(
+        SQL["insert_session"],
+        {
+            "id": id,
+            "label": _label(tx, spawn),
+            "agent": spawn.agent,
+            "parent": spawn.parent,
+            "root": parent["root"] if parent is not None else id,
+            "depth": parent["depth"] + 1 if parent is not None else 0,
+            "mode": spawn.mode.value,
+            "key": spawn.key,
+            "owner": spawn.owner,
+            "owner_name": spawn.owner_name,
+            "task": spawn.task,
+            "model": spawn.model,
+            "queue": spawn.queue.value if spawn.queue else None,
+            "timeout_seconds": spawn.timeout_seconds,
+            "budget_nano": None if spawn.budget_usd is None else to_nano(spawn.budget_usd),
+            "home": spawn.home.key if spawn.home else None,
+            "now": to_us(now),
+        },
+    )
+    if spawn.forked_from is not None:
+        tx.execute(SQL["fork_steps"], {"id": id, "source": spawn.forked_from})
+    if spawn.home is not None:
+        bind(tx, id, spawn.home, now)
+        if opening is not None:
+            outbox.enqueue_opening(tx, opening, spawn.home, session=id, now=now)
+    if spawn.mail is not None:
+        put_mail(tx, spawn.mail, now, limit=1)
+    audit.append(
+        tx,
+        at=now,
+        actor=f"session:{spawn.parent}" if spawn.parent else spawn.owner,
+        action="spawn",
+        resource=spawn.agent,
+        session=id,
+        detail={"parent": spawn.parent, "mode": spawn.mode.value},
+    )
+    row = _row(tx, id)
+    assert row is not None
+    return Spawned(session=rows.session(row), new=True)
+
+
+def _living_parent(tx: sqlite3.Connection, spawn: Spawn) -> sqlite3.Row | None:
+    if spawn.parent is None:
+        return None
+    parent = _row(tx, spawn.parent)
+    if parent is None or parent["state"] == "ended":
+        raise Refused(f"the session {spawn.parent} that spawns has ended: nothing can be spawned under it")
+    if spawn.max_depth is not None and parent["depth"] + 1 > spawn.max_depth:
+        raise Refused(
+            f"{parent['label']} is {parent['depth']} deep and max_depth is {spawn.max_depth}:"
+            " do the task yourself, or raise max_depth in the agent's profile"
+        )
+    living = tx.execute(SQL["living_children"], {"id": spawn.parent}).fetchone()[0]
+    if spawn.max_children is not None and living >= spawn.max_children:
+        raise Refused(
+            f"{parent['label']} has {living} living children and max_children is {spawn.max_children}:"
+            " wait for one to end, kill one, or raise max_children in the agent's profile"
+        )
+    return parent
+
+
+def _label(tx: sqlite3.Connection, spawn: Spawn) -> str:
+    if spawn.label is not None:
+        _refuse_taken(tx, spawn.label)
+        return spawn.label
+    while True:
+        number = tx.execute(SQL["next_number"], {"name": f"label:{spawn.agent}"}).fetchone()[0]
+        label = f"{spawn.agent}-{number}"
+        if not tx.execute(SQL["living_labels"], {"label": label}).fetchone():
+            return label
+
+
+def _refuse_taken(tx: sqlite3.Connection, label: str) -> None:
+    if tx.execute(SQL["living_labels"], {"label": label}).fetchone():
+        raise Refused(f"a living session is already called {label!r}: choose another label, or kill that one first")
+
+
+def _kill(tx: sqlite3.Connection, session: SessionId, by: str, now: datetime, told: Told) -> tuple[Session, ...]:
+    tree = tx.execute(SQL["tree"], {"id": session}).fetchall()
+    living = [row for row in tree if row["state"] != "ended"]
+    for row in living:
+        end_row(tx, row, Ended.KILLED, f"killed by {by}", now)
+        if row["turn"]:
+            tx.execute(SQL["end_turn_row"], {"id": row["turn"], "now": to_us(now), "outcome": "killed"})
+    outbox.cancel_for(tx, [row["id"] for row in living])
+    if not living:
+        return ()
+    top = living[0]
+    if top["id"] == session and top["mode"] == Mode.RUN.value:
+        above = tell_parent(tx, top, Ended.KILLED, f"killed by {by}", now)
+        told.woken.extend(above.woken)
+    audit.append(
+        tx,
+        at=now,
+        actor=by,
+        action="kill",
+        resource=top["label"],
+        session=session,
+        detail={"sessions": [row["id"] for row in living]},
+    )
+    return tuple(rows.session(row) for row in living)
