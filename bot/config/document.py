@@ -83,7 +83,8 @@ Words = Annotated[str, Field(min_length=1, max_length=100_000)]
 
 
 class _Table(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+    # Built when first used: a file that has no monitors does not pay for their validator.
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, defer_build=True)
 
 
 class BotTable(_Table):

@@ -111,7 +111,7 @@ def _content_of(file: File, when_missing: str) -> bytes:
             raise _Unreadable("is no regular file; name a TOML file")
         if found.st_size > LARGEST_BYTES:
             raise _Unreadable(
-                f"has {found.st_size:,} bytes, and a configuration has at most {LARGEST_BYTES:,}; is this the right file?"
+                f"has {found.st_size:,} bytes, and a configuration has at most {LARGEST_BYTES:,}; is this it?"
             )
         with file.open("rb") as stream:
             return stream.read(LARGEST_BYTES + 1)
