@@ -114,6 +114,11 @@ class LiveMessage:
         return self._place
 
     @property
+    def begun(self) -> bool:
+        """Whether something is shown, or just about to be."""
+        return self._ts is not None or self._painter is not None
+
+    @property
     def shown(self) -> str:
         """The newest text, without what a delivery has taken over."""
         return (self._newest or ("", ""))[0].removeprefix(self._said).lstrip()
@@ -258,7 +263,7 @@ class Previews:
             del self._left[place]
             return left if time.monotonic() - left.begun < TAKEOVER_SECONDS else None
         message = self._open.get(place)
-        if message is not None and message.left() is not None and _same(message.shown, text):
+        if message is not None and message.begun and _same(message.shown, text):
             return await message.give_up()
         return None
 
