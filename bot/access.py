@@ -205,8 +205,8 @@ def authorise(principal: Principal, action: Action, resource: Resource = NOTHING
 def _refusal(principal: Principal, need: _Need, own: bool) -> str:
     if principal.role is Role.NONE:
         return (
-            f"I do not know you here (your account is {principal.account}), so {need.doing} is not possible."
-            " Ask the people who run this bot to let you in: /whoami tells what they need to know."
+            f"I do not know you here (your account is {principal.account}), so {need.doing} is not possible yet."
+            " Ask the people who run this bot to let you in."
         )
     if not own and principal.role >= need.own:
         return (

@@ -41,6 +41,27 @@ from bot.decisions import (
 from bot.route_rules import Facts, On, Priority, Rule, not_here, why_not
 from channels.base import Account, ChannelName, Inbound, Kind
 
+__all__ = [  # the decisions are part of the router's face
+    "BOT_ROUNDS",
+    "Amend",
+    "Decision",
+    "Explained",
+    "Ignore",
+    "Invocation",
+    "Moved",
+    "NewSession",
+    "Park",
+    "Press",
+    "Refuse",
+    "Routed",
+    "Routes",
+    "Run",
+    "ThreadGone",
+    "ToSession",
+    "command_in",
+    "route",
+]
+
 BOT_ROUNDS = 3  # of a bot and us in one place, without a person in between
 
 

@@ -129,7 +129,7 @@ def test_a_monitor_of_the_configuration_is_nobodys_own():
 def test_a_stranger_is_told_his_account_and_where_to_go():
     reason = authorise(principal(Role.NONE), Action.TALK).reason
     assert ADA in reason
-    assert "/whoami" in reason
+    assert "Ask the people who run this bot" in reason
 
 
 def test_an_action_that_the_table_does_not_know_is_denied_even_to_the_owner(monkeypatch):
