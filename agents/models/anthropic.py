@@ -23,15 +23,13 @@ from urllib.parse import quote
 
 from agents.models.anthropic_wire import Answer, body
 from agents.models.base import ContextTooLong, Event, ModelError, ModelRefused, ModelUnavailable, Request
-from agents.models.failures import failure, limit_told, retry_after, shortened
+from agents.models.failures import context_told, failure, limit_told, retry_after, shortened
 from agents.models.settings import ModelSettings
 
 if TYPE_CHECKING:  # the library itself is imported late
     import anthropic
 
 LIMITS_TIMEOUT_SECONDS = 10.0
-LIMIT_KEYS = ("max_input_tokens", "max_model_len", "context_length", "max_context_length", "context_window")
-"""What servers call the size of a model's context: Anthropic first, then those of one's own."""
 NO_KEY = "local"
 """Sent to servers that need no key, so that the library does not look for one in the environment and send that."""
 
@@ -167,12 +165,11 @@ class AnthropicModel:
         except TimeoutError:
             return
         if isinstance(described, dict):
-            self._learn(next((described[key] for key in LIMIT_KEYS if key in described), None))
+            self._learn(context_told(described))
             self._adaptive = _supports_adaptive(described)
 
-    def _learn(self, context_tokens: Any) -> None:
-        if isinstance(context_tokens, int) and context_tokens > 0:
-            self._context_tokens = context_tokens
+    def _learn(self, context_tokens: int | None) -> None:
+        self._context_tokens = context_tokens or self._context_tokens
 
 
 def _open(settings: ModelSettings) -> anthropic.AsyncAnthropic:

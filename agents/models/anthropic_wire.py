@@ -8,7 +8,6 @@ middle: an event that makes no sense raises ValueError, and an answer without a 
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -31,7 +30,7 @@ from agents.models.base import (
     ToolResult,
     Usage,
 )
-from agents.models.conversation import in_form
+from agents.models.conversation import in_form, parsed_call
 from agents.models.estimate import message_tokens, request_tokens
 
 LEAST_THINKING_TOKENS = 1024
@@ -248,14 +247,3 @@ def _tool_call(call_id: str, name: str, written: str, opening: dict[str, Any]) -
         given = opening.get("input")
         return ToolCall(id=call_id, name=name, arguments=given if isinstance(given, dict) else {})
     return parsed_call(call_id, name, written)
-
-
-def parsed_call(call_id: str, name: str, written: str) -> ToolCall:
-    """A call from the JSON that the model wrote. What is no object is kept as `broken`, to be answered by an error."""
-    try:
-        arguments = json.loads(written)
-    except ValueError:
-        arguments = None
-    if not isinstance(arguments, dict):
-        return ToolCall(id=call_id, name=name, arguments={}, broken=written)
-    return ToolCall(id=call_id, name=name, arguments=arguments)

@@ -25,6 +25,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
+from agents.models.anthropic import AnthropicModel
 from agents.models.base import (
     ContextTooLong,
     Event,
@@ -44,6 +45,7 @@ from agents.models.base import (
 from agents.models.breaker import Breaker
 from agents.models.deadline import within
 from agents.models.estimate import request_tokens
+from agents.models.openai import OpenAIModel
 from agents.models.prices import Prices
 from agents.models.rehearsal import RehearsalModel
 from agents.models.settings import ModelSettings, problems
@@ -85,12 +87,8 @@ def build(settings: Mapping[ModelName, ModelSettings], *, prices: Prices | None 
 def _provider(name: ModelName, settings: ModelSettings) -> Model:
     match settings.kind:
         case "anthropic":
-            from agents.models.anthropic import AnthropicModel
-
             return AnthropicModel(settings)
         case "openai":
-            from agents.models.openai import OpenAIModel
-
             return OpenAIModel(settings)
         case "rehearsal":
             try:

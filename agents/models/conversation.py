@@ -8,6 +8,7 @@ refuse the session for ever, so what is sent is brought into form here; the jour
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -22,8 +23,10 @@ def in_form(messages: Sequence[Message]) -> list[Message]:
     formed: list[Message] = []
     for message in _merged(messages):
         calls = _calls(formed[-1]) if formed and formed[-1].role == "assistant" else {}
-        answered = _answered(message.blocks, calls) if message.role == "user" else message.blocks
-        formed.append(replace(message, blocks=answered))
+        if message.role == "user" and (calls or any(isinstance(block, ToolResult) for block in message.blocks)):
+            formed.append(replace(message, blocks=_answered(message.blocks, calls)))
+        else:
+            formed.append(message)
     if formed and formed[-1].role == "assistant" and (calls := _calls(formed[-1])):
         formed.append(Message(role="user", blocks=_answered((), calls)))
     if formed and formed[0].role == "assistant":
@@ -71,3 +74,14 @@ def _answered(blocks: tuple[Block, ...], calls: dict[str, ToolCall]) -> tuple[Bl
     ]
     found = (*ordered, *rest)
     return found or (Text(text="(nothing)"),)
+
+
+def parsed_call(call_id: str, name: str, written: str) -> ToolCall:
+    """A call from the JSON that the model wrote. What is no object is kept as `broken`, to be answered by an error."""
+    try:
+        arguments = json.loads(written)
+    except ValueError:
+        arguments = None
+    if not isinstance(arguments, dict):
+        return ToolCall(id=call_id, name=name, arguments={}, broken=written)
+    return ToolCall(id=call_id, name=name, arguments=arguments)

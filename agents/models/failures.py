@@ -1,4 +1,5 @@
-"""What a provider's failure means for the caller: try later, give up, or compact. Pure.
+"""What a provider's failure means for the caller: try later, give up, or compact. And what a provider tells
+of its limits. Pure.
 
 The status decides, and where a stream broke off with status 200, the kind that the error event names.
 Words are told to people shortened, and without the key, which some servers repeat.
@@ -10,6 +11,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from typing import Any
 
 from agents.models.base import ContextTooLong, ModelError, ModelRefused, ModelUnavailable
 
@@ -75,6 +77,13 @@ def limit_told(words: str) -> int | None:
     """The context size that a refusal names, if it does."""
     found = _LIMIT.search(words)
     return int(found[1]) if found else None
+
+
+def context_told(described: Mapping[str, Any]) -> int | None:
+    """The context size in a provider's description of a model, if it is there: Anthropic's name for it first,
+    then what servers of one's own call it."""
+    names = ("max_input_tokens", "max_model_len", "context_length", "max_context_length", "context_window")
+    return next((size for name in names if isinstance(size := described.get(name), int) and size > 0), None)
 
 
 def shortened(words: str, key: str | None) -> str:

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
-HOSTED_HOST = "api.anthropic.com"
+HOSTED_HOSTS = {"anthropic": "api.anthropic.com", "openai": "api.openai.com"}
 
 
 class Price(BaseModel):
@@ -99,7 +99,7 @@ class ModelSettings(BaseModel):
     @property
     def hosted(self) -> bool:
         """Whether the provider itself is asked, and not another server that speaks its API."""
-        return self.base_url is None or urlsplit(self.base_url).hostname == HOSTED_HOST
+        return self.base_url is None or urlsplit(self.base_url).hostname == HOSTED_HOSTS.get(self.kind)
 
     @property
     def key(self) -> str | None:
