@@ -19,9 +19,12 @@ MESSAGE_TOKENS = 4
 """What a message's frame costs."""
 
 
+def text_bytes(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode(errors="replace"))
+
+
 def text_tokens(text: str) -> int:
-    size_bytes = len(text) if text.isascii() else len(text.encode(errors="replace"))
-    return math.ceil(size_bytes / BYTES_A_TOKEN)
+    return math.ceil(text_bytes(text) / BYTES_A_TOKEN)
 
 
 def block_tokens(block: Block) -> int:
