@@ -18,7 +18,6 @@ from markdown_it.tree import SyntaxTreeNode
 
 from channels.markdown import parse, plain, safe_cut
 
-Fits = Callable[[str], bool]
 Item = TypeVar("Item")
 
 _BOUNDARIES = (
@@ -27,31 +26,58 @@ _BOUNDARIES = (
     re.compile(r"\s+"),
 )
 _TRIES = 12  # places of each kind that are tried before the next kind
+_MARKUP = re.compile(r"[*_~`|\[\]<>\\&]")
+_BLOCK_START = re.compile(r"\s*(?:[#>+=-]|\d+[.)])")
+_DEFINITION = re.compile(r" {0,3}\[([^\]]+)\]:\s*\S")
 
 
-def divide(text: str, fits: Fits) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What a message can hold. `near` is about how much source fills it: a good guess saves most of the asking."""
+
+    fits: Callable[[str], bool]
+    near: int | None = None
+
+    def within(self, dressed: Callable[[str], str]) -> Room:
+        """The room for a text that is sent inside something: a quote, an item of a list."""
+        return Room(lambda part: self.fits(dressed(part)), self.near)
+
+
+def divide(text: str, fits: Callable[[str], bool], near: int | None = None) -> list[str]:
     """The texts of the messages, in order. A text that fits stays one."""
+    return list(divided(text, fits, near))
+
+
+def divided(text: str, fits: Callable[[str], bool], near: int | None = None) -> Iterator[str]:
+    """Like `divide`, one by one: who needs only the first few does not wait for all."""
     if fits(text):
-        return [text]
+        yield text
+        return
+    room = Room(fits, near)
     definitions, body = _definitions(text)
-    if not definitions:
-        return _blocks(text, fits)
-    parts = _blocks(body, lambda part: fits(_with_used(part, definitions)))
-    dressed = [_with_used(part, definitions) for part in parts]
-    unused = [line for label, line in definitions if not any(_uses(part, label) for part in parts)]
-    return dressed + (_blocks("\n\n".join(unused), fits) if unused else [])
+    unused = dict(definitions)
+    for part in _blocks(body, room.within(lambda part: _with_used(part, definitions)) if definitions else room):
+        for label in [label for label in unused if _uses(part, label)]:
+            del unused[label]
+        yield _with_used(part, definitions)
+    if unused:
+        yield from _blocks("\n\n".join(unused.values()), room)
 
 
-def _blocks(text: str, fits: Fits) -> list[str]:
+def _parts(text: str, room: Room) -> Iterator[str]:
+    return iter((text,)) if room.fits(text) else _blocks(text, room)
+
+
+def _blocks(text: str, room: Room) -> Iterator[str]:
     lines = text.split("\n")
     blocks = [_Block(node, *node.map) for node in parse(text).children if node.map]
     if not blocks:
-        return list(_prose(text, fits))
+        return _prose(text, room)
 
     def together(some: Sequence[_Block]) -> str:
         return "\n".join(lines[some[0].start : some[-1].end]).rstrip()
 
-    return _pack(blocks, together, fits, lambda block: _break_up(block.node, together([block]), fits))
+    return _pack(blocks, together, room, lambda block: _break_up(block.node, together([block]), room))
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,53 +88,58 @@ class _Block:
 
 
 def _pack(
-    items: Sequence[Item], together: Callable[[Sequence[Item]], str], fits: Fits, alone: Callable[[Item], Sequence[str]]
-) -> list[str]:
+    items: Sequence[Item], together: Callable[[Sequence[Item]], str], room: Room, alone: Callable[[Item], Iterator[str]]
+) -> Iterator[str]:
     """As many neighbours as fit in each part; one that does not fit by itself is broken up by `alone`."""
-    parts: list[str] = []
     rest = items
     while rest:
-        count = _most_that_fit(rest, together, fits)
+        count = _most_that_fit(rest, together, room)
         if count:
-            parts.append(together(rest[:count]))
+            yield together(rest[:count])
         else:
-            parts += alone(rest[0])
+            yield from alone(rest[0])
         rest = rest[max(count, 1) :]
-    return parts
 
 
-def _most_that_fit(items: Sequence[Item], together: Callable[[Sequence[Item]], str], fits: Fits, first: int = 1) -> int:
-    return _most(len(items), lambda n: fits(together(items[:n])), first)
+def _most_that_fit(items: Sequence[Item], together: Callable[[Sequence[Item]], str], room: Room) -> int:
+    first = grain = 1
+    near = room.near
+    if near is not None:
+        first = _most(len(items), lambda n: len(together(items[:n])) <= near, max(1, len(items) // 64), 1) or 1
+        grain = max(1, first // 16)
+    return _most(len(items), lambda n: room.fits(together(items[:n])), first, grain)
 
 
-def _most(limit: int, good: Callable[[int], bool], first: int = 1) -> int:
-    """The largest n up to `limit` that is good (0 when none is), asked in a logarithmic number of questions."""
-    low, step = 0, first
-    while low < limit and good(min(low + step, limit)):
-        low = min(low + step, limit)
+def _most(limit: int, good: Callable[[int], bool], first: int, grain: int) -> int:
+    """About the largest n up to `limit` that is good (within `grain`; 0 when not even 1 is), asked few questions."""
+    low, high = 0, min(first, limit)
+    step = grain
+    while low < limit and good(high):
+        low, high = high, min(high + step, limit)
         step *= 2
-    high = min(low + step, limit + 1)
-    while high - low > 1:
+        if low == limit:
+            return limit
+    while high - low > (grain if low else 1):
         middle = (low + high) // 2
         low, high = (middle, high) if good(middle) else (low, middle)
     return low
 
 
-def _break_up(node: SyntaxTreeNode, source: str, fits: Fits) -> Sequence[str]:
+def _break_up(node: SyntaxTreeNode, source: str, room: Room) -> Iterator[str]:
     match node.type:
         case "fence" | "code_block":
-            return _code(node, fits)
+            return _code(node, room)
         case "bullet_list" | "ordered_list":
-            return _list(node, source, fits)
+            return _list(node, source, room)
         case "blockquote":
             inner = "\n".join(re.sub(r"^ {0,3}> ?", "", line) for line in source.split("\n"))
-            return [_quoted(part) for part in divide(inner, lambda part: fits(_quoted(part)))]
+            return (_quoted(part) for part in _parts(inner, room.within(_quoted)))
         case "table":
-            return _table(source, fits)
-    return list(_prose(source, fits))
+            return _table(source, room)
+    return _prose(source, room)
 
 
-def _code(node: SyntaxTreeNode, fits: Fits) -> list[str]:
+def _code(node: SyntaxTreeNode, room: Room) -> Iterator[str]:
     longest = max((len(run) for run in re.findall("`{3,}", node.content)), default=2)
     fence = "`" * (longest + 1)
     info = node.info.strip() if "`" not in node.info else ""
@@ -118,15 +149,14 @@ def _code(node: SyntaxTreeNode, fits: Fits) -> list[str]:
 
     def cut(line: str) -> Iterator[str]:
         while line:
-            end = safe_cut(line, max(1, _most_that_fit(line, lambda some: fenced(["".join(some)]), fits, first=1024)))
+            end = safe_cut(line, max(1, _most_that_fit(line, lambda some: fenced(["".join(some)]), room)))
             yield fenced([line[:end]])
             line = line[end:]
 
-    lines = node.content.removesuffix("\n").split("\n")
-    return _pack(lines, fenced, fits, lambda line: list(cut(line)))
+    return _pack(node.content.removesuffix("\n").split("\n"), fenced, room, cut)
 
 
-def _list(node: SyntaxTreeNode, source: str, fits: Fits) -> list[str]:
+def _list(node: SyntaxTreeNode, source: str, room: Room) -> Iterator[str]:
     lines = source.split("\n")
     top = node.map[0] if node.map else 0
     start = int(str(node.attrs.get("start", 1)))
@@ -142,7 +172,7 @@ def _list(node: SyntaxTreeNode, source: str, fits: Fits) -> list[str]:
             text = re.sub(r"^(\s*)\d{1,9}", lambda found: f"{found[1]}{some[0].number}", text, count=1)
         return text
 
-    def alone(item: _Item) -> list[str]:
+    def alone(item: _Item) -> Iterator[str]:
         text = together([item])
         found = re.match(r"\s*(?:[-+*]|\d{1,9}[.)])(?:[ \t]{1,4}|$)", text, re.MULTILINE)
         marker = found[0] if found else "- "
@@ -152,10 +182,10 @@ def _list(node: SyntaxTreeNode, source: str, fits: Fits) -> list[str]:
         def marked(part: str) -> str:
             return marker + part.replace("\n", f"\n{indent}")
 
-        first, *rest = divide(inner, lambda part: fits(marked(part)))
-        return [marked(first), *rest]
+        for index, part in enumerate(_parts(inner, room.within(marked))):
+            yield part if index else marked(part)
 
-    return _pack(items, together, fits, alone)
+    return _pack(items, together, room, alone)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,26 +195,26 @@ class _Item:
     end: int
 
 
-def _table(source: str, fits: Fits) -> list[str]:
+def _table(source: str, room: Room) -> Iterator[str]:
     head, rule, *rows = source.split("\n")
 
     def headed(some: Sequence[str]) -> str:
         return "\n".join([head, rule, *some])
 
-    if not fits(headed([])):
-        return list(_prose(source, fits))
-    return _pack(rows, headed, fits, lambda row: list(_prose(row, fits)))
+    if not room.fits(headed([])):
+        return _prose(source, room)
+    return _pack(rows, headed, room, lambda row: _prose(row, room))
 
 
 def _quoted(text: str) -> str:
     return "\n".join(f"> {line}".rstrip() for line in text.split("\n"))
 
 
-def _prose(text: str, fits: Fits) -> Iterator[str]:
+def _prose(text: str, room: Room) -> Iterator[str]:
     """Cut running text so that each piece fits and says the same as before."""
     rest = text.strip("\n")
-    while rest and not fits(rest):
-        reach = max(1, _most_that_fit(rest, "".join, fits, first=1024))
+    while rest and not room.fits(rest):
+        reach = max(1, _most_that_fit(rest, "".join, room))
         cut = _good_cut(rest, reach)
         yield rest[:cut].rstrip()
         rest = rest[cut:].lstrip()
@@ -205,8 +235,9 @@ def _good_cut(text: str, reach: int) -> int:
 
 def _says_the_same(left: str, right: str) -> bool:
     """Whether a cut here changes no meaning: marks that lose their partner would show up in the text."""
-    whole = _letters(left + right)
-    return whole == _letters(left.rstrip()) + _letters(right.lstrip())
+    if not _MARKUP.search(left) and not _MARKUP.search(right) and not _BLOCK_START.match(right):
+        return True
+    return _letters(left + right) == _letters(left.rstrip()) + _letters(right.lstrip())
 
 
 def _letters(text: str) -> str:
@@ -215,13 +246,12 @@ def _letters(text: str) -> str:
 
 def _definitions(text: str) -> tuple[list[tuple[str, str]], str]:
     """Link definitions (label, line) and the text without them: every part needs those that it uses."""
-    covered = {line for node in parse(text).children if node.map for line in range(*node.map)}
     lines = text.split("\n")
-    found = {
-        index: label[1]
-        for index, line in enumerate(lines)
-        if index not in covered and (label := re.match(r" {0,3}\[([^\]]+)\]:\s*\S", line))
-    }
+    found = {index: label[1] for index, line in enumerate(lines) if (label := _DEFINITION.match(line))}
+    if not found:
+        return [], text
+    covered = {line for node in parse(text).children if node.map for line in range(*node.map)}
+    found = {index: label for index, label in found.items() if index not in covered}
     body = "\n".join(line for index, line in enumerate(lines) if index not in found)
     return [(label, lines[index]) for index, label in found.items()], body
 

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 from channels.base import Attachment, Button, DeliveryKey, Outbound, ThreadRef
-from channels.split import divide
+from channels.split import divided
 from channels.telegram.normalize import GENERAL_TOPIC
-from channels.telegram.render import CAPTION_UNITS, TEXT_UNITS, render
+from channels.telegram.render import CAPTION_UNITS, TEXT_UNITS, least_units, render
 
 FILES_IN_A_GROUP = 10
 MOST_TEXTS = 4
 
+_BEGINNING = 16_000  # characters in which the first message is looked for
 _IN_THE_FILE = "\n\n*The whole answer is in the file.*"
 
 Piece = tuple[str, tuple[Attachment, ...]]
@@ -43,7 +45,8 @@ def split(message: Outbound) -> Sequence[Outbound]:
 
 
 def fits_text(markdown: str) -> bool:
-    return render(markdown).fits(TEXT_UNITS)
+    # Rendering is worth it only when the text might fit.
+    return least_units(markdown) <= TEXT_UNITS and render(markdown).fits(TEXT_UNITS)
 
 
 def fits_caption(markdown: str) -> bool:
@@ -51,14 +54,20 @@ def fits_caption(markdown: str) -> bool:
 
 
 def _pieces(message: Outbound) -> list[Piece]:
-    texts = divide(message.text, fits_text) if message.text.strip() else []
-    if len(texts) > MOST_TEXTS:
-        beginning = divide(message.text, lambda text: fits_text(text + _IN_THE_FILE))[0]
-        texts = [beginning + _IN_THE_FILE, message.text]
+    texts = _texts(message.text) if message.text.strip() else []
     groups = _groups(message.attachments, alone=bool(message.buttons))
     if len(groups) == 1 and texts and fits_caption(texts[-1]):
         return [*((text, ()) for text in texts[:-1]), (texts[-1], groups[0])]
     return [*((text, ()) for text in texts), *(("", group) for group in groups)] or [("", ())]
+
+
+def _texts(text: str) -> list[str]:
+    if least_units(text) <= TEXT_UNITS * MOST_TEXTS:
+        texts = list(islice(divided(text, fits_text, TEXT_UNITS), MOST_TEXTS + 1))
+        if len(texts) <= MOST_TEXTS:
+            return texts
+    beginning = divided(text[:_BEGINNING], lambda part: fits_text(part + _IN_THE_FILE), TEXT_UNITS)
+    return [next(beginning) + _IN_THE_FILE, text]
 
 
 def _groups(attachments: tuple[Attachment, ...], *, alone: bool) -> list[tuple[Attachment, ...]]:

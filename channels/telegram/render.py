@@ -29,6 +29,9 @@ _TABLE_COLUMNS = 44  # what a phone shows of fixed-width text without wrapping
 _RULE = "———"
 _MENTION = re.compile(r"(https?://[\w-]+(?:\.[\w-]+)+(?::\d+)?/[^\s()<>\"']*)|(?<!\w)@(?=\w{2})")
 _WORD_JOINER = "\u2060"
+_NOT_SHOWN_FOR_SURE = re.compile(
+    r"\]\([^)]*\)|<[^>\n]*>|&#?\w+;|^ {0,3}\[[^\]\n]*\]:.*$|^.{0,20}(?:`{3,}|~{3,}).*$|[\W_]+", re.MULTILINE
+)
 _LANGUAGE = re.compile(r"[\w+#./-]{1,32}")
 _STYLES = {"strong": "bold", "em": "italic", "s": "strikethrough", "spoiler": "spoiler"}
 
@@ -46,6 +49,11 @@ class Rendered:
 
 def utf16_units(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
+
+
+def least_units(markdown: str) -> int:
+    """Units that the text takes at least, without rendering it: its letters and digits outside of addresses."""
+    return len(_NOT_SHOWN_FOR_SURE.sub("", markdown))
 
 
 @lru_cache(maxsize=64)  # a text is rendered to be measured, and again to be sent
@@ -108,6 +116,9 @@ class _Writer:
 
     @contextmanager
     def style(self, kind: str) -> Iterator[None]:
+        if any(kind == open_style for open_style, _ in self._styles):
+            yield
+            return
         self._styles.append((kind, self._units))
         yield
         kind, start = self._styles.pop()
@@ -130,7 +141,10 @@ class _Writer:
         text = text.strip()
         end = utf16_units(text)
         entities = []
-        for entity in sorted(self._entities, key=lambda each: (each["offset"], -each["length"])):
+        # Outer ones first; where two cover the same text, the quote is the outer one.
+        for entity in sorted(
+            self._entities, key=lambda each: (each["offset"], -each["length"], each["type"] != "blockquote")
+        ):
             start, stop = max(0, entity["offset"] - lead), min(end, entity["offset"] + entity["length"] - lead)
             if stop > start:
                 entities.append({**entity, "offset": start, "length": stop - start})

@@ -16,7 +16,7 @@ from telegram import InputFile, InputMediaDocument, MessageEntity
 from telegram.error import TelegramError
 
 from channels.base import Attachment, Files, Outbound, Receipt, Rejected
-from channels.split import divide
+from channels.split import divided
 from channels.telegram.client import Client
 from channels.telegram.errors import Refusal, timed_out, translate
 from channels.telegram.pace import Lane
@@ -66,7 +66,7 @@ class Sender:
         doing = f"a change of message {message_id} in {part.to.key}"
         text = part.text
         if not fits_text(text):
-            text = divide(text, lambda beginning: fits_text(f"{beginning}\n\n…"))[0] + "\n\n…"
+            text = next(divided(text, lambda part: fits_text(f"{part}\n\n…"), TEXT_UNITS)) + "\n\n…"
         place = {"chat_id": addressed(part.to)["chat_id"], "message_id": int(message_id), **keyboard(part.buttons)}
         await self._client.turn(part.to.room, Lane.CONTROL if part.control else Lane.MESSAGE)
         try:
