@@ -6,9 +6,9 @@ package knows slack-bolt and slack-sdk, and it imports them when a channel is ma
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, model_validator
 
 from channels.base import Channel, ChannelContext
 
@@ -28,6 +28,21 @@ class Settings(BaseModel):
     base_url: _Base = Field(
         default="https://slack.com/api/", description="Address of the Web API. The socket's address comes from it."
     )
+    signing_secret: SecretStr | None = Field(
+        default=None,
+        description="From *Basic Information*: Slack calls us by HTTP instead, when there is no app_token.",
+    )
+    listen_host: str = Field(default="127.0.0.1", description="HTTP: where to listen (behind a proxy with TLS).")
+    listen_port: int = Field(default=3000, ge=1, le=65535, description="HTTP: the port to listen on.")
+    listen_path: Annotated[str, StringConstraints(pattern=r"^/")] = Field(
+        default="/slack/events", description="HTTP: the path of the request URLs in the app's settings."
+    )
+
+    @model_validator(mode="after")
+    def _one_way_in(self) -> Self:
+        if self.app_token is None and self.signing_secret is None:
+            raise ValueError("Slack needs app_token (Socket Mode) or signing_secret (HTTP)")
+        return self
 
 
 def create(settings: Settings, context: ChannelContext) -> Channel:

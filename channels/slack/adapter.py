@@ -1,4 +1,4 @@
-"""Slack as a Channel: receives through Socket Mode, says through the Web API.
+"""Slack as a Channel: receives through Socket Mode or HTTP, says through the Web API.
 
 Commit before acknowledge: bolt's first middleware hands the payload to the intake, and bolt's answer is the
 acknowledgement; when nothing was committed it goes without, and Slack sends the event again. Every message
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
@@ -18,9 +17,6 @@ from types import TracebackType
 from typing import Any, Self
 
 import aiohttp
-from slack_bolt.app.async_app import AsyncApp
-from slack_bolt.request.async_request import AsyncBoltRequest
-from slack_bolt.response import BoltResponse
 from slack_sdk.web.async_client import AsyncWebClient
 
 from channels.base import (
@@ -37,7 +33,6 @@ from channels.base import (
     Kind,
     Limits,
     LiveText,
-    NotAccepted,
     OpenThread,
     Outbound,
     Receipt,
@@ -46,25 +41,21 @@ from channels.base import (
     Unavailable,
 )
 from channels.slack import Settings
-from channels.slack.arrivals import SEEN, Arrivals, Payload
-from channels.slack.backfill import Backfill
+from channels.slack.arrivals import Payload
 from channels.slack.calls import Calls, dict_of
 from channels.slack.files import download
 from channels.slack.names import Names
 from channels.slack.normalize import Identity, Reader, normalize, people_in
 from channels.slack.parts import split
+from channels.slack.reception import Reception
 from channels.slack.render import BUTTONS, TEXT_UNITS
-from channels.slack.socket import End, Socket, refused
 from channels.slack.speech import Speech
-from channels.slack.web import new_client, new_session, sdk_logger
+from channels.slack.web import new_client, new_session
 
 logger = logging.getLogger(__name__)
 
 ATTACHMENT_BYTES = 1_000_000_000
-SHORT_LIFE_SECONDS = 5.0
 MOST_ASKERS = 5000
-DRAIN_SECONDS = 15.0
-"""Slack says ten seconds before that it will close a socket."""
 
 
 class SlackChannel:
@@ -136,8 +127,17 @@ class SlackChannel:
         self._be(ChannelState.CONNECTING, "connecting to Slack")
         try:
             await self._identify(client)
+            reception = Reception(
+                self._settings,
+                client,
+                session,
+                self._calls,
+                read=self._read,
+                be=self._be,
+                commands=self._context.commands,
+            )
             async with asyncio.TaskGroup() as group:
-                await self._serve(intake, client, session, group)
+                await reception.serve(intake, group)
         except* ChannelError as errors:
             error = next(_leaves(errors))
             self._be(ChannelState.DOWN, str(error))
@@ -146,73 +146,6 @@ class SlackChannel:
         if isinstance(error, Rejected | Unavailable):
             raise error
         raise Unavailable(str(error)) from error
-
-    async def _serve(
-        self, intake: Intake, client: AsyncWebClient, session: aiohttp.ClientSession, group: asyncio.TaskGroup
-    ) -> None:
-        """One socket after the other, until one cannot be opened."""
-        seen = await intake.cursor(SEEN) or ""
-        arrivals = Arrivals(intake, self._read, group, seen=seen)
-        app = self._bolt(client, arrivals)
-        socket, opened = await self._open(app, client, session, group), time.monotonic()
-        try:
-            await self._catch_up(intake, client, arrivals, group)
-            group.create_task(socket.read())
-            while True:
-                how = await socket.ending
-                if (refusal := refused(how)) is not None:
-                    raise refusal
-                if how is End.REFRESH:
-                    successor = await self._open(app, client, session, group)
-                    group.create_task(socket.drain(DRAIN_SECONDS))
-                else:
-                    await socket.close()
-                    self._be(ChannelState.CONNECTING, "the connection to Slack was lost, connecting again")
-                    if time.monotonic() - opened < SHORT_LIFE_SECONDS:
-                        raise Unavailable("Slack ends each connection as soon as it is open")
-                    successor = await self._open(app, client, session, group)
-                    await self._catch_up(intake, client, arrivals, group)
-                socket, opened = successor, time.monotonic()
-                group.create_task(socket.read())
-        finally:
-            await socket.close()
-
-    def _bolt(self, client: AsyncWebClient, arrivals: Arrivals) -> AsyncApp:
-        async def commit(req: AsyncBoltRequest) -> BoltResponse:
-            try:
-                await arrivals.commit(req.body)
-            except NotAccepted as error:
-                logger.warning("not acknowledged to Slack, which will send it again: %s", error)
-                return BoltResponse(status=503, body="not committed")
-            return BoltResponse(status=200, body="")
-
-        # Before authorisation, because bolt answers 200 when that fails, and the event would be lost.
-        return AsyncApp(client=client, logger=sdk_logger, name="threadmill", before_authorize=commit)
-
-    async def _open(
-        self, app: AsyncApp, client: AsyncWebClient, session: aiohttp.ClientSession, group: asyncio.TaskGroup
-    ) -> Socket:
-        token = self._settings.app_token
-        if token is None:
-            raise Rejected("Socket Mode needs app_token: make an app-level token with the scope connections:write")
-        opening = client.apps_connections_open(app_token=token.get_secret_value())
-        answer = await self._calls.ask("open a socket", opening)
-        address = answer.get("url")
-        if not isinstance(address, str) or not address.startswith(("ws://", "wss://")):
-            raise Unavailable("Slack gave no address for a socket")
-        socket = await Socket(app, session, group, address).__aenter__()
-        self._be(ChannelState.CONNECTED, "")
-        return socket
-
-    async def _catch_up(
-        self, intake: Intake, client: AsyncWebClient, arrivals: Arrivals, group: asyncio.TaskGroup
-    ) -> None:
-        seen = await intake.cursor(SEEN)
-        if not seen:
-            return
-        backfill = Backfill(client, self._calls, arrivals, self._read)
-        backfill.hold(await intake.bound_threads())
-        group.create_task(backfill.fill(seen))
 
     async def _read(self, payloads: Sequence[Payload]) -> list[list[Inbound]]:
         people = {person for payload in payloads for person in people_in(payload)} - {self._me.user}

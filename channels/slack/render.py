@@ -29,11 +29,13 @@ PLAIN_UNITS = 39_000
 _JOINER = "\u2060"
 _OPENING = r"(?:<|&lt;|&\#0*60;|&\#[xX]0*3[cC];)"
 _CALLS = re.compile(rf"({_OPENING})(?=[!](?:channel|here|everyone|group|subteam|date)\b|@[A-Za-z0-9])", re.IGNORECASE)
+_CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _BARE_CALLS = re.compile(r"(?<![\w.])@(?=(?:channel|here|everyone|group)\b)", re.IGNORECASE)
 
 
 def harmless(text: str) -> str:
     """The same to the eye; nobody is called by it."""
+    text = _CONTROLS.sub("", text)
     return _BARE_CALLS.sub("@" + _JOINER, _CALLS.sub(rf"\1{_JOINER}", text))
 
 

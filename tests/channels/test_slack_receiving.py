@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from channels.base import Account, ChannelState, EventId, Inbound, Kind, Rejected, ThreadRef
+from channels.base import Account, ChannelState, EventId, Inbound, Kind, Rejected, ThreadRef, Unavailable
+from channels.slack import socket as socket_module
 from tests.conformance.rig_slack import SlackRig, rig
 from tests.fakes.slack import BOT, BOT_TOKEN
 from tests.fakes.slack.faults import Fault
@@ -244,3 +245,94 @@ async def test_no_error_and_no_log_shows_a_token(slack: SlackRig, caplog: pytest
     assert BOT_TOKEN not in caplog.text
     assert "xapp-" not in caplog.text
     assert BOT not in slack.channel.health().detail
+
+
+async def test_a_half_open_socket_is_noticed_and_replaced(slack: SlackRig, monkeypatch: pytest.MonkeyPatch):
+    await slack.stop()
+    monkeypatch.setattr(socket_module, "HEARTBEAT_SECONDS", 0.2)
+    slack.slack.post.silent = True
+    await slack.start()
+    await asyncio.wait_for(slack.slack.post.until_opened(3), 10)
+    slack.slack.post.silent = False
+    await asyncio.wait_for(slack.slack.post.until_opened(slack.slack.post.sockets_opened + 1), 10)
+    await slack.says(slack.room, "after the silence")
+    assert [event.text for event in await slack.intake.wait_for(1)] == ["after the silence"]
+
+
+async def test_sockets_that_end_at_once_are_not_opened_in_a_hot_loop(slack: SlackRig):
+    await slack.stop()
+    async with slack.fresh() as channel:
+        running = asyncio.create_task(channel.run(slack.intake))
+        await slack.slack.post.until_sockets(1)
+        await slack.slack.post.ask_to_leave("too_many_websockets")
+        with pytest.raises(Unavailable, match="as soon as it is open"):
+            await asyncio.wait_for(running, 5)
+    await slack.start()
+
+
+async def test_a_socket_without_a_hello_is_not_waited_for_for_ever(slack: SlackRig, monkeypatch: pytest.MonkeyPatch):
+    await slack.stop()
+    monkeypatch.setattr(socket_module, "HELLO_SECONDS", 0.1)
+    slack.slack.post.hello = False
+    async with slack.fresh() as channel:
+        with pytest.raises(Unavailable, match="cannot be opened"):
+            await asyncio.wait_for(channel.run(slack.intake), 5)
+    slack.slack.post.hello = True
+    await slack.start()
+
+
+async def test_a_platform_that_is_down_at_the_start_is_unavailable_and_says_so(slack: SlackRig):
+    await slack.stop()
+    await slack.slack.go_away()
+    async with slack.fresh() as channel:
+        with pytest.raises(Unavailable, match="cannot be reached"):
+            await channel.run(slack.intake)
+        assert channel.health().state is ChannelState.DOWN
+    await slack.slack.come_back()
+    await slack.start()
+
+
+@pytest.mark.requirement("P3")
+async def test_an_event_that_slack_repeats_after_a_reconnect_is_one_event(slack: SlackRig):
+    await slack.says(slack.room, "once")
+    await slack.intake.wait_for(1)
+    await slack.drop_connections()
+    for _ in range(3):
+        await slack.repeat_last_event()
+    await slack.says(slack.room, "twice")
+    events = await slack.intake.wait_for(2)
+    assert [event.text for event in events] == ["once", "twice"]
+
+
+@pytest.mark.slow
+@pytest.mark.requirement("P2")
+async def test_two_thousand_messages_at_once_arrive_whole_and_in_order(slack: SlackRig):
+    for number in range(2000):
+        await slack.says(slack.room, f"{number}")
+    events = await slack.intake.wait_for(2000, timeout_seconds=20)
+    assert [event.text for event in events] == [str(number) for number in range(2000)]
+    assert all(len(delivery.envelopes) == 1 for delivery in slack.slack.post.deliveries)
+
+
+async def test_a_name_that_cannot_be_had_holds_nothing_up(slack: SlackRig):
+    slack.slack.fail(Fault(hang_seconds=30, word="fatal_error", methods=frozenset({"users.info"}), times=9))
+    await slack.says(slack.room, "hello", by=slack.stranger_account)
+    async with asyncio.timeout(2.5):
+        [event] = await slack.intake.wait_for(1)
+    assert event.sender.name == "U9"
+
+
+async def test_a_removed_app_shows_in_the_health_before_anything_is_said(slack: SlackRig):
+    delivery = slack.slack.post.deliver("events_api", {"type": "event_callback", "event": {"type": "app_uninstalled"}})
+    await asyncio.wait_for(delivery.acknowledged.wait(), 5)
+    assert slack.channel.health().state is ChannelState.DOWN
+    assert "install it again" in slack.channel.health().detail
+
+
+async def test_a_conversation_that_somebody_opens_offers_commands(slack: SlackRig):
+    slack.slack.methods.prompts.clear()
+    opened = {"type": "assistant_thread_started", "assistant_thread": {"channel_id": "DU1", "thread_ts": "1.5"}}
+    slack.slack.space.open_direct("U1")
+    slack.slack.post.deliver("events_api", {"type": "event_callback", "event": opened})
+    await slack.slack.until(lambda: slack.slack.methods.prompts)
+    assert slack.slack.methods.prompts == [{"title": "What runs here", "message": "!agents"}]

@@ -14,7 +14,16 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from channels.base import Attachment, Channel, ChannelContext, ChannelName, ThreadRef, Unavailable
+from channels.base import (
+    Attachment,
+    Channel,
+    ChannelContext,
+    ChannelName,
+    CommandOption,
+    CommandSpec,
+    ThreadRef,
+    Unavailable,
+)
 from channels.slack import Settings, create
 from tests.conformance.harness import Fault, RecordingIntake, Shown
 from tests.fakes.slack import BOT, BOT_TOKEN, TEAM, FakeSlack
@@ -22,6 +31,12 @@ from tests.fakes.slack import faults as slack_faults
 from tests.fakes.slack.workspace import APP_TOKEN
 
 NAME = ChannelName("slack")
+COMMANDS = (
+    CommandSpec(name="agents", description="What runs here"),
+    CommandSpec(
+        name="kill", description="End a session", options=(CommandOption(name="S", description="which", required=True),)
+    ),
+)
 
 
 class FolderFiles:
@@ -58,7 +73,7 @@ class SlackRig:
 
     def fresh(self) -> Channel:
         """A channel that is not opened yet."""
-        context = ChannelContext(name=NAME, files=self.files)
+        context = ChannelContext(name=NAME, files=self.files, commands=COMMANDS)
         settings = Settings(
             bot_token=SecretStr(BOT_TOKEN), app_token=SecretStr(APP_TOKEN), base_url=self.slack.base_url
         )

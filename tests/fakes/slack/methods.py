@@ -40,6 +40,7 @@ class Methods:
         self.streams = Streams(workspace)
         self.scopes = set(SCOPES.values())
         self.socket_base = ""
+        self.prompts: list[Json] = []
         self.gone: set[str] = set()  # methods that this server does not have
 
     def call(self, method: str, args: Json) -> Json:
@@ -59,6 +60,7 @@ class Methods:
             "files.info": self._file,
             "assistant.threads.setStatus": self._status,
             "assistant.threads.setTitle": self._title,
+            "assistant.threads.setSuggestedPrompts": self._suggest,
             "chat.delete": self._delete,
             "chat.startStream": self.streams.start,
             "chat.appendStream": self.streams.append,
@@ -189,6 +191,12 @@ class Methods:
 
     def _title(self, args: Json) -> Json:
         self._space.titles[self._thread(args)] = str(args.get("title", ""))
+        return {}
+
+    def _suggest(self, args: Json) -> Json:
+        self._space.room(str(args.get("channel_id", "")))
+        prompts: Any = args.get("prompts")
+        self.prompts = json.loads(prompts) if isinstance(prompts, str) else prompts
         return {}
 
     def _thread(self, args: Json) -> tuple[str, str]:
