@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 
 from channels.base import Button, ChannelError, DeliveryKey, Outbound, TemporaryFailure, ThreadRef
 from channels.discord.commands import STOP_BUTTON
@@ -28,6 +29,7 @@ class LiveMessage:
         self._speaker = speaker
         self._where = where
         self._reply_to = reply_to
+        self._name = secrets.token_hex(8)
         self._newest: tuple[str, str] | None = None
         self._shown: tuple[str, str] | None = None
         self._message_id: str | None = None
@@ -73,7 +75,7 @@ class LiveMessage:
 
     async def _show(self, text: str) -> None:
         message = Outbound(
-            key=DeliveryKey(f"live/{id(self)}/{self._where.key}"),
+            key=DeliveryKey(f"live/{self._name}#0"),
             to=self._where,
             text=text,
             buttons=(_STOP,),

@@ -17,11 +17,16 @@ from markdown_it.tree import SyntaxTreeNode
 from channels.markdown import display_width, grid, parse, plain, safe_cut, table_rows
 
 _WIDEST_GRID = 80
-_MARKERS = {"strong": "**", "em": "*", "s": "~~", "spoiler": "||"}
+Marker = tuple[str, str]
+"""What opens and what closes it."""
+
+_BOLD = ("**", "**")
+_MARKERS = {"strong": _BOLD, "em": ("*", "*"), "s": ("~~", "~~"), "spoiler": ("||", "||")}
 _WORDS = re.compile(r"\s+|\S+")
 _ADDRESS = re.compile(r"https?://[^\s<>]+")
 _LANGUAGE = re.compile(r"[A-Za-z0-9_+\-.#]+")
-_LINE_START = re.compile(r"(#{1,3}(?=\s)|-#(?=\s)|>{1,3}(?=\s)|[-+](?=\s)|\d{1,9}(?=[.)]\s))")
+_LINE_START = re.compile(r"#{1,6}(?=\s|$)|-#(?=\s)|>|[-+](?=\s|$)|\d{1,9}(?=[.)](\s|$))|(?=[-=:| ]*[-=][-=:| ]*$)")
+_ENTITY = re.compile(r"&#?\w+;")
 _ZERO_WIDTH_SPACE = "\u200b"
 _FENCE = "```"
 
@@ -31,7 +36,7 @@ class Atom:
     """Text that is cut only when it alone is too long, and the markers around it, outermost first."""
 
     text: str
-    markers: tuple[str, ...] = ()
+    markers: tuple[Marker, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +46,7 @@ class Flow:
     atoms: Sequence[Atom]
     first: str = ""
     rest: str = ""
-    tight: bool = False  # follows on the next line, without an empty one between
+    gap: str = "\n\n"  # between the block before and this one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +56,7 @@ class Code:
     lines: Sequence[str]
     language: str = ""
     rest: str = ""
-    tight: bool = False
+    gap: str = "\n\n"
 
 
 Block = Flow | Code
@@ -66,19 +71,13 @@ def render(text: str) -> str:
     """A whole text in Discord's dialect."""
     shown = ""
     for block in blocks(text):
-        shown += (gap_before(block) if shown else "") + block_text(block)
+        shown += (block.gap if shown else "") + block_text(block)
     return shown
 
 
 def blocks(text: str) -> list[Block]:
     """The blocks of a text, in order."""
     return [block for child in parse(text).children for block in _blocks(child)]
-
-
-def gap_before(block: Block) -> str:
-    if not block.tight:
-        return "\n\n"
-    return "\n"
 
 
 def block_text(block: Block) -> str:
@@ -99,16 +98,18 @@ def flow_text(block: Flow, atoms: Sequence[Atom], *, opening: bool) -> str:
     """Atoms with their markers opened and closed where they change. Spaces never stand inside the edge of a
     marker, where they would undo it."""
     shown: list[str] = []
-    open_markers: tuple[str, ...] = ()
-    space = ""
+    open_markers: tuple[Marker, ...] = ()
+    space, kept_over_space = "", 99
     for atom in atoms:
         if atom.text.isspace():
             space += atom.text
+            kept_over_space = min(kept_over_space, common(open_markers, atom.markers))
             continue
-        kept = _common(open_markers, atom.markers)
-        shown += [*reversed(open_markers[kept:]), space, *atom.markers[kept:], atom.text]
-        open_markers, space = atom.markers, ""
-    shown += reversed(open_markers)
+        kept = min(common(open_markers, atom.markers), kept_over_space)
+        shown += [closing for _, closing in reversed(open_markers[kept:])]
+        shown += [space, *(opening_ for opening_, _ in atom.markers[kept:]), atom.text]
+        open_markers, space, kept_over_space = atom.markers, "", 99
+    shown += [closing for _, closing in reversed(open_markers)]
     lines = "".join(shown).split("\n")
     first = block.first if opening else block.rest
     return "\n".join(
@@ -130,7 +131,8 @@ def cut_atom(atom: Atom, longest: int) -> list[Atom]:
     return [*pieces, replace(atom, text=text)]
 
 
-def _common(left: Sequence[str], right: Sequence[str]) -> int:
+def common(left: Sequence[Marker], right: Sequence[Marker]) -> int:
+    """How many of the outermost markers two atoms share."""
     count = 0
     while count < min(len(left), len(right)) and left[count] == right[count]:
         count += 1
@@ -146,7 +148,7 @@ def _escaped_starts(lines: Sequence[str], block: Flow) -> Iterator[str]:
         found = _LINE_START.match(line)
         if found is None:
             yield line
-        elif found.group(0)[0].isdigit():
+        elif found.group(0)[:1].isdigit():
             yield f"{found.group(0)}\\{line[found.end() :]}"
         else:
             yield f"\\{line}"
@@ -168,8 +170,7 @@ def _blocks(node: SyntaxTreeNode) -> list[Block]:
         case "bullet_list" | "ordered_list":
             return _list(node)
         case "blockquote":
-            inner = [block for child in node.children for block in _blocks(child)]
-            return [_prefixed(block, "> ", "> ") for block in inner]
+            return _quote(node)
         case "table":
             return _table(node)
         case "hr":
@@ -182,29 +183,55 @@ def _blocks(node: SyntaxTreeNode) -> list[Block]:
 def _heading(node: SyntaxTreeNode) -> Flow:
     level = int(node.tag[1:])
     if level <= 3:
-        return Flow(atoms=_inline(node.children), first="#" * level + " ")
-    return Flow(atoms=_inline(node.children, ("**",)))
+        return Flow(atoms=_on_one_line(_inline(node.children)), first="#" * level + " ")
+    return Flow(atoms=_on_one_line(_inline(node.children, (_BOLD,))))
+
+
+def _quote(node: SyntaxTreeNode) -> list[Block]:
+    inner = [block for child in node.children for block in _blocks(child)]
+    # An empty line would end the quote.
+    return [
+        replace(_prefixed(block, "> ", "> "), gap=_quoted_gap(block.gap) if place else "\n\n")
+        for place, block in enumerate(inner)
+    ]
+
+
+def _quoted_gap(gap: str) -> str:
+    return "\n".join(["", *(f"> {line}" for line in gap.split("\n")[1:-1]), ""])
 
 
 def _list(node: SyntaxTreeNode) -> list[Block]:
     start = int(node.attrs.get("start", 1)) if node.type == "ordered_list" else None
     shown: list[Block] = []
     for number, item in enumerate(node.children):
-        marker = "- " if start is None else f"{start + number}. "
-        inner = [block for child in item.children for block in _blocks(child)] or [Flow(atoms=[])]
-        indent = " " * len(marker)
-        for place, block in enumerate(inner):
-            if isinstance(block, Code):
-                # Discord shows an indented fence with the indent inside it.
-                shown.append(replace(block, tight=True))
-                continue
-            first = marker if place == 0 else indent
-            shown.append(replace(_prefixed(block, first, indent), tight=bool(shown) or place > 0))
-        if inner and isinstance(inner[0], Code):
-            shown.insert(
-                len(shown) - len(inner), Flow(atoms=[], first=marker.rstrip(), tight=bool(shown[: -len(inner)]))
-            )
+        shown += _list_item(item, "- " if start is None else f"{start + number}. ", shown)
     return shown
+
+
+def _list_item(item: SyntaxTreeNode, marker: str, before: Sequence[Block]) -> list[Block]:
+    indent = " " * len(marker)
+    inner = [(child.type, block) for child in item.children for block in _blocks(child)]
+    shown: list[Block] = []
+    if not inner or isinstance(inner[0][1], Code):
+        # Discord shows an indented fence with the indent inside it, so the marker stands alone.
+        shown.append(Flow(atoms=[], first=marker.rstrip(), gap=_item_gap(before)))
+    for kind, block in inner:
+        if isinstance(block, Code):
+            shown.append(block)
+        elif not shown:
+            shown.append(replace(_prefixed(block, marker, indent), gap=_item_gap(before)))
+        else:
+            gap = _item_gap(shown) if kind.endswith("_list") else block.gap
+            shown.append(replace(_prefixed(block, indent, indent), gap=gap))
+    return shown
+
+
+def _item_gap(shown: Sequence[Block]) -> str:
+    return "\n\n" if not shown or isinstance(shown[-1], Code) else "\n"
+
+
+def _on_one_line(atoms: Sequence[Atom]) -> list[Atom]:
+    return [replace(atom, text=" ") if atom.text.isspace() else atom for atom in atoms]
 
 
 def _prefixed(block: Block, first: str, rest: str) -> Block:
@@ -224,23 +251,24 @@ def _table(node: SyntaxTreeNode) -> list[Block]:
     shown: list[Block] = []
     for record in records or [header]:
         for place, cell in enumerate(record):
-            heading = _inline(header[place].children, ("**",)) if records and place < len(header) else []
+            heading = _inline(header[place].children, (_BOLD,)) if records and place < len(header) else []
             atoms = [*heading, *([Atom(":"), Atom(" ")] if heading else []), *_inline(cell.children)]
-            shown.append(Flow(atoms=atoms, first="- " if place == 0 else "  ", rest="  ", tight=bool(shown)))
+            first = "- " if place == 0 else "  "
+            shown.append(Flow(atoms=atoms, first=first, rest="  ", gap="\n" if shown else "\n\n"))
     return shown
 
 
 # --- inline --------------------------------------------------------------------------------------
 
 
-def _inline(nodes: Sequence[SyntaxTreeNode], markers: tuple[str, ...] = ()) -> list[Atom]:
+def _inline(nodes: Sequence[SyntaxTreeNode], markers: tuple[Marker, ...] = ()) -> list[Atom]:
     atoms: list[Atom] = []
     for node in nodes:
         atoms += _inline_atoms(node, markers)
     return atoms
 
 
-def _inline_atoms(node: SyntaxTreeNode, markers: tuple[str, ...]) -> list[Atom]:
+def _inline_atoms(node: SyntaxTreeNode, markers: tuple[Marker, ...]) -> list[Atom]:
     match node.type:
         case "inline":
             return _inline(node.children, markers)
@@ -249,7 +277,7 @@ def _inline_atoms(node: SyntaxTreeNode, markers: tuple[str, ...]) -> list[Atom]:
         case "softbreak" | "hardbreak":
             return [Atom("\n", markers)]
         case "code_inline":
-            return [Atom(_code(node.content), markers)]
+            return _code(node.content, markers)
         case "strong" | "em" | "s" | "spoiler":
             marker = _MARKERS[node.type]
             return _inline(node.children, markers if marker in markers else (*markers, marker))
@@ -262,7 +290,7 @@ def _inline_atoms(node: SyntaxTreeNode, markers: tuple[str, ...]) -> list[Atom]:
             return _text_atoms(plain(node), markers)
 
 
-def _link(node: SyntaxTreeNode, address: str, label: Sequence[Atom], markers: tuple[str, ...]) -> list[Atom]:
+def _link(node: SyntaxTreeNode, address: str, label: Sequence[Atom], markers: tuple[Marker, ...]) -> list[Atom]:
     if not address.startswith(("http://", "https://")):
         # Discord makes links of the web's addresses only.
         shown = plain(node)
@@ -270,20 +298,24 @@ def _link(node: SyntaxTreeNode, address: str, label: Sequence[Atom], markers: tu
         inside = [Atom(atom.text, (*markers, *(m for m in atom.markers if m not in markers))) for atom in label]
         return [*inside, *(_text_atoms(f" ({address})", markers) if hidden else [])]
     safe = address.replace("(", "%28").replace(")", "%29").replace(" ", "%20").replace("<", "%3C").replace(">", "%3E")
-    if plain(node) in (address, safe):
+    if plain(node) in (address, safe) or not any(atom.text.strip() for atom in label):
         return [Atom(f"<{safe}>", markers)]
-    text = flow_text(Flow(atoms=[]), label, opening=True).replace("\n", " ")
-    return [Atom(f"[{text}]({safe})", markers)] if text.strip() else [Atom(f"<{safe}>", markers)]
+    link = ("[", f"]({safe})")
+    return [Atom(" " if atom.text == "\n" else atom.text, (*markers, link, *atom.markers)) for atom in label]
 
 
-def _code(content: str) -> str:
+def _code(content: str, markers: tuple[Marker, ...]) -> list[Atom]:
+    """Code in a line, word by word, so that it can be cut like any text."""
     longest = max((len(run) for run in re.findall(r"`+", content)), default=0)
     ticks = "`" * (longest + 1)
     pad = " " if content.startswith("`") or content.endswith("`") else ""
-    return f"{ticks}{pad}{content}{pad}{ticks}"
+    if not content.strip() or content != content.strip():
+        return [Atom(f"{ticks}{pad}{content}{pad}{ticks}", markers)]
+    code = (ticks + pad, pad + ticks)
+    return [Atom(word, (*markers, code)) for word in _WORDS.findall(content)]
 
 
-def _text_atoms(text: str, markers: tuple[str, ...]) -> list[Atom]:
+def _text_atoms(text: str, markers: tuple[Marker, ...]) -> list[Atom]:
     return [Atom(word if word.isspace() else _escaped(word), markers) for word in _WORDS.findall(text)]
 
 
@@ -302,7 +334,7 @@ def _escaped_plain(word: str) -> str:
     for place, character in enumerate(word):
         before = word[place - 1] if place else ""
         after = word[place + 1] if place + 1 < len(word) else ""
-        if _means_something(character, before, after):
+        if _means_something(character, before, after) or (character == "&" and _ENTITY.match(word, place)):
             shown.append("\\")
         shown.append(character)
     return "".join(shown)

@@ -34,9 +34,9 @@ from channels.discord.commands import AnswerHandle
 from channels.discord.errors import spoken
 from channels.discord.normalize import Identity
 from channels.discord.payloads import Message, made_at
-from channels.discord.render import render, units
+from channels.discord.render import render
 from channels.discord.rest import Rest
-from channels.discord.split import MESSAGE_UNITS, file_content
+from channels.discord.split import file_content, is_part
 
 SUPPRESS_EMBEDS = 1 << 2
 EPHEMERAL = 1 << 6
@@ -186,7 +186,7 @@ class Speaker:
             for attachment in part.attachments[:MOST_FILES]
         ]
         body: dict[str, Any] = {
-            "content": shown_text(part.text),
+            "content": shown_text(part),
             "allowed_mentions": NO_MENTIONS,
             "flags": SUPPRESS_EMBEDS,
         }
@@ -211,10 +211,12 @@ def nonce_of(key: DeliveryKey) -> str:
     return hashlib.sha256(key.encode()).hexdigest()[:25]
 
 
-def shown_text(text: str) -> str:
-    """A text as it is sent. A part of a split message is rendered already, and stays as it is when that fits."""
-    rendered = render(text)
-    return rendered if units(rendered) <= MESSAGE_UNITS or units(text) > MESSAGE_UNITS else text
+def shown_text(message: Outbound) -> str:
+    """A message's text as it is sent. What `split` made is Discord's dialect already."""
+    if is_part(message):
+        return message.text
+    rendered = render(message.text)
+    return rendered if rendered.strip() else message.text  # an empty quote shows nothing, and Discord refuses nothing
 
 
 def safe_name(name: str) -> str:

@@ -8,6 +8,7 @@ file: nobody reads seven messages in a row. So is an answer to an interaction, w
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -17,12 +18,13 @@ from channels.discord.render import (
     Block,
     Code,
     Flow,
+    Marker,
     block_text,
     blocks,
     code_text,
+    common,
     cut_atom,
     flow_text,
-    gap_before,
     units,
 )
 
@@ -30,6 +32,7 @@ MESSAGE_UNITS = 2000
 MOST_PARTS = 4
 _BEGINNING_UNITS = 1500
 _WORTH_CUTTING_UNITS = 500  # less room than this at the end of a part is left empty
+_PART_KEY = re.compile(r"#[0-9]+$")
 _DATA = "data:text/markdown;base64,"
 _FILE_NOTE = "-# The whole text is in the file."
 
@@ -38,7 +41,10 @@ def split(message: Outbound) -> Sequence[Outbound]:
     """See `Channel.split`."""
     texts = pieces(message.text, MESSAGE_UNITS)
     if len(texts) <= 1:
-        return (message,)
+        if units(message.text) <= MESSAGE_UNITS:
+            return (message,)
+        # The source is longer than what it shows.
+        return (replace(message, key=DeliveryKey(f"{message.key}#0"), text="".join(texts)),)
     if len(texts) > MOST_PARTS or message.answer_with is not None:
         return (_as_file(message),)
     last = len(texts) - 1
@@ -61,7 +67,7 @@ def pieces(text: str, limit: int) -> list[str]:
     current = ""
     for block in blocks(text):
         whole = block_text(block)
-        gap = gap_before(block) if current else ""
+        gap = block.gap if current else ""
         room = limit - units(current) - units(gap)
         if units(whole) <= room:
             current += gap + whole
@@ -80,6 +86,11 @@ def pieces(text: str, limit: int) -> list[str]:
     return [piece for piece in found if piece.strip()]
 
 
+def is_part(message: Outbound) -> bool:
+    """Whether `split` made this message, so that its text is rendered already."""
+    return _PART_KEY.search(message.key) is not None
+
+
 def file_content(attachment: Attachment) -> bytes | None:
     """The content of a file that `split` made; None for any other."""
     if not attachment.source.startswith(_DATA):
@@ -96,7 +107,12 @@ def _as_file(message: Outbound) -> Outbound:
         source=_DATA + base64.b64encode(content).decode(),
     )
     beginning = pieces(message.text, _BEGINNING_UNITS)[0]
-    return replace(message, text=f"{beginning}\n\n{_FILE_NOTE}", attachments=(whole, *message.attachments))
+    return replace(
+        message,
+        key=DeliveryKey(f"{message.key}#0"),
+        text=f"{beginning}\n\n{_FILE_NOTE}",
+        attachments=(whole, *message.attachments),
+    )
 
 
 def _cut(block: Block, room: int, limit: int) -> list[str]:
@@ -121,28 +137,25 @@ def _cut_code(block: Code, room: int, limit: int) -> list[str]:
 
 
 def _cut_flow(block: Flow, room: int, limit: int) -> list[str]:
-    longest = limit - units(block.first) - units(block.rest) - 40  # markers
-    atoms = [piece for atom in block.atoms for piece in cut_atom(atom, longest)]
+    # What is escaped at the start of lines is seen only when the text is put together: some units are kept for it.
+    prefix = max(units(block.first), units(block.rest)) + 8
+    rest = replace(block, first=block.rest.lstrip(), rest=block.rest.lstrip())  # an indent makes no sense in a new part
     shown: list[str] = []
     begun: list[Atom] = []
-    size = 0
-    for atom in atoms:
-        allowed = limit if shown else room
-        cost = (
-            units(atom.text)
-            + sum(2 * len(marker) for marker in atom.markers)
-            + units(block.rest) * atom.text.count("\n")
-        )
-        if size + cost + units(block.first) + 8 > allowed:
-            text = flow_text(block, begun, opening=not shown) if begun else ""
-            fits = units(text) + cost
-            if fits > allowed or not begun:
-                shown.append(text)
-                begun, size = [], 0
-            else:
-                size = units(text)
-        if atom.text.isspace() and not begun:
-            continue
-        begun.append(atom)
-        size += cost
-    return [*shown, flow_text(block, begun, opening=not shown)]
+    size = prefix
+    for atom in (piece for whole in block.atoms for piece in cut_atom(whole, limit - prefix - _marked(whole, ()))):
+        before = begun[-1].markers if begun else ()
+        cost = units(atom.text) + _marked(atom, before) + prefix * atom.text.count("\n")
+        if size + cost > (limit if shown else room):
+            shown.append(flow_text(rest if any(shown) else block, begun, opening=True) if begun else "")
+            begun, size = [], prefix
+            cost = units(atom.text) + _marked(atom, ())
+        if begun or not atom.text.isspace():
+            begun.append(atom)
+            size += cost
+    return [*shown, flow_text(rest if any(shown) else block, begun, opening=True)] if begun else shown
+
+
+def _marked(atom: Atom, before: Sequence[Marker]) -> int:
+    """Units that an atom's markers take, beyond those that are open already."""
+    return sum(units(opening) + units(closing) for opening, closing in atom.markers[common(before, atom.markers) :])

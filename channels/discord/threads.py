@@ -19,8 +19,8 @@ from channels.discord.errors import spoken
 from channels.discord.payloads import Room
 from channels.discord.places import Place, Places
 from channels.discord.rest import Rest
-from channels.discord.speaker import NO_MENTIONS, SUPPRESS_EMBEDS, Speaker, shown_text
-from channels.discord.split import pieces, split
+from channels.discord.speaker import NO_MENTIONS, SUPPRESS_EMBEDS, Speaker
+from channels.discord.split import MESSAGE_UNITS, pieces, split
 
 _LONGEST_TITLE = 100
 
@@ -75,7 +75,7 @@ class ThreadOpener:
 
     async def _forum_post(self, request: OpenThread, title: str) -> str:
         message: dict[str, Any] = {
-            "content": shown_text((pieces(request.first_text, 2000) or [title])[0]),
+            "content": (pieces(request.first_text, MESSAGE_UNITS) or [title])[0],
             "allowed_mentions": NO_MENTIONS,
             "flags": SUPPRESS_EMBEDS,
         }
