@@ -74,8 +74,8 @@ class Settings(BaseModel):
     @field_validator("webhook_listen")
     @classmethod
     def _listens_somewhere(cls, listen: str) -> str:
-        _, _, port = listen.rpartition(":")
-        if not port.isdigit() or int(port) > 65535:
+        _, colon, port = listen.rpartition(":")
+        if not colon or not port.isdigit() or int(port) > 65535:
             raise ValueError("must be host:port, such as 127.0.0.1:8643")
         return listen
 

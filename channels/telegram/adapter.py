@@ -134,14 +134,16 @@ class TelegramChannel:
             for callback in callbacks:
                 self._beside(tasks, self._answer(callback))
 
-        await polling.Poller(
-            client=self._client,
-            hold_seconds=self._settings.poll_timeout_seconds,
-            bot_id=me.id,
-            read=self._read,
-            answer=answer,
-            connected=lambda detail: self._report(ChannelState.CONNECTED, detail),
-        ).run(intake)
+        incoming = polling.Incoming(
+            read=self._read, answer=answer, connected=lambda detail: self._report(ChannelState.CONNECTED, detail)
+        )
+        if self._settings.webhook_url:
+            from channels.telegram.webhook import Webhook
+
+            await Webhook(client=self._client, incoming=incoming, settings=self._settings).run(intake)
+        else:
+            hold = self._settings.poll_timeout_seconds
+            await polling.Poller(client=self._client, incoming=incoming, hold_seconds=hold, bot_id=me.id).run(intake)
 
     async def _who_am_i(self) -> Me:
         try:

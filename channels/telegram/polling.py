@@ -38,16 +38,23 @@ class Batch:
     next_offset: int | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incoming:
+    """What the adapter does with what comes in, whichever way it comes."""
+
+    read: Callable[[list[Any]], Batch]
+    answer: Callable[[tuple[str, ...]], None]  # callback queries, once their events are committed
+    connected: Callable[[str], None]  # told with what a person should know, if anything
+
+
 @dataclass(slots=True, kw_only=True)
 class Poller:
     """The one loop that asks for this bot's updates."""
 
     client: Client
+    incoming: Incoming
     hold_seconds: int
     bot_id: int
-    read: Callable[[list[Any]], Batch]
-    answer: Callable[[tuple[str, ...]], None]
-    connected: Callable[[str], None]  # with what a person should know, if anything
 
     async def run(self, intake: Intake) -> None:
         """Ask until cancelled. Raises Unavailable when the server stays away, or gives the updates to others."""
@@ -61,18 +68,18 @@ class Poller:
                 await self._bear(error, failures)
                 continue
             failures = 0
-            batch = self.read(raw)
+            batch = self.incoming.read(raw)
             try:
                 await self._commit(batch, intake)
             except NotAccepted as error:
                 refusals += 1
-                self.connected(f"messages wait at Telegram, because they cannot be stored here: {error}")
+                self.incoming.connected(f"messages wait at Telegram, because they cannot be stored here: {error}")
                 await asyncio.sleep(_pause(refusals))
                 continue
             refusals = 0
-            self.connected("")
+            self.incoming.connected("")
             offset = batch.next_offset or offset
-            self.answer(batch.callbacks)
+            self.incoming.answer(batch.callbacks)
 
     async def _commit(self, batch: Batch, intake: Intake) -> None:
         if batch.events:

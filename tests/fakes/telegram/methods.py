@@ -77,6 +77,10 @@ class Methods:
 
     def do_set_webhook(self, request: Request) -> Any:
         url = request.text("url")
+        if url and not url.startswith("https://"):
+            raise bad_request("bad webhook: An HTTPS URL must be provided for webhook")
+        if (allowed := request.json("allowed_updates")) is not None:
+            self.world.allowed = set(allowed) or None
         self.webhook = {"url": url, "secret": request.text("secret_token")} if url else None
         self.world.arrived.set()
         return True

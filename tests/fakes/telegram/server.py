@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
+import aiohttp
 from aiohttp import web
 
 from tests.fakes.telegram.methods import Methods, Request, Upload
@@ -42,7 +43,8 @@ class FakeTelegram:
     token: str = TOKEN
     faults: deque[tuple[str, Fault]] = field(default_factory=deque)  # (method or "send", what happens)
     calls: list[Call] = field(default_factory=list)
-    poll_waits: int = 0  # long polls that are waiting now
+    poll_waits: int = 0  # long polls that had to wait
+    brought: list[tuple[int, bool]] = field(default_factory=list)  # updates brought to the webhook, and whether taken
 
     def __post_init__(self) -> None:
         self.methods = Methods(self.world)
@@ -68,6 +70,28 @@ class FakeTelegram:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.refuse_connections()
+
+    async def bring_updates(self, public: str, private: str) -> None:
+        """What Telegram does for a webhook, through the proxy that makes `public` from `private`. Until cancelled."""
+        async with aiohttp.ClientSession() as session:
+            while True:
+                webhook = self.methods.webhook
+                if webhook is None or webhook["url"] != public or not self.world.updates:
+                    self.world.arrived.clear()
+                    await self.world.arrived.wait()
+                    continue
+                update, secret = self.world.updates[0], {"X-Telegram-Bot-Api-Secret-Token": webhook["secret"]}
+                try:
+                    async with session.post(private, json=update, headers=secret) as answer:
+                        taken = answer.ok
+                except aiohttp.ClientError:
+                    taken = False
+                self.brought.append((update["update_id"], taken))
+                if taken:
+                    self.world.updates.remove(update)
+                    self.world.confirmed = update["update_id"]
+                await self.world.announce()
+                await asyncio.sleep(0 if taken else 0.02)  # Telegram's own pauses are longer
 
     async def accept_connections(self) -> None:
         if self._runner is not None:
