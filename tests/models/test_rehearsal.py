@@ -30,7 +30,8 @@ from agents.models.base import (
     ToolSpec,
 )
 from agents.models.rehearsal import RehearsalModel
-from agents.models.rehearsal.steps import Call, Fail, Say, Step, Think, Tokens, Wait, parse
+from agents.models.rehearsal.script import load
+from agents.models.rehearsal.steps import VERBS, Call, Fail, Say, Step, Think, Tokens, Wait, parse
 from agents.models.settings import ModelSettings
 
 TOOLS = tuple(
@@ -184,7 +185,7 @@ async def test_what_is_to_be_said_is_said_exactly() -> None:
 async def test_ordinary_talk_is_answered_by_what_a_rehearsal_is_and_how_to_get_a_model() -> None:
     text = text_of(await answer(user("Good morning!")))
     assert "rehearsal" in text
-    assert "Good morning!" in text
+    assert "I was told: “Good morning!”" in text
     assert "ANTHROPIC_API_KEY" in text
 
 
@@ -299,6 +300,37 @@ async def test_a_note_is_acknowledged_once() -> None:
     assert text_of(third).startswith("finished")
 
 
+async def test_an_introduction_is_told_with_what_it_introduces() -> None:
+    asked = user("spawn a: x\nsay finished")
+    first = await answer(asked)
+    assistant, came_back = results(first, "ok")
+    note = user("Steering note from Ada, to be followed from now on:", "say something else too")
+    told = text_of(await answer(asked, assistant, Message(role="user", blocks=(*came_back.blocks, *note.blocks))))
+    assert told.startswith(
+        "Taken in: Steering note from Ada, to be followed from now on: say something else too\n"
+        "finished\nsomething else too\n"
+    )
+    assert text_of(await answer(user("Message from main (session s1):", "say hi"))) == "hi"
+
+
+async def test_the_result_of_a_child_is_never_read_as_steps() -> None:
+    text = text_of(await answer(user("Result of researcher (session s1):", "spawn researcher: again")))
+    assert "Result of researcher (session s1): spawn researcher: again" in text
+    assert "rehearsal" in text
+
+
+async def test_a_file_beside_a_script_changes_nothing_about_it() -> None:
+    assert text_of(await answer(user("wait 10ms then say seen", "[attached file: a.txt, text/plain]"))) == "seen"
+
+
+async def test_a_long_wait_shows_that_it_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agents.models.rehearsal.HEARTBEAT_SECONDS", 0.01)
+    events = await events_of(Request(system="", messages=[user("wait 35ms then say done")]))
+    assert events.count(ThinkingDelta(text="")) == 3
+    assert isinstance(events[-1], Finished)
+    assert events[-1].blocks == (Text(text="done"),)
+
+
 async def test_a_failed_call_is_told_as_failed() -> None:
     asked = user("fetch https://example.org/")
     first = await answer(asked)
@@ -398,3 +430,24 @@ def test_a_wrong_script_is_refused_with_its_place(tmp_path: Path, content: str, 
 def test_a_script_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="cannot be read"):
         model(script=str(tmp_path / "none.toml"))
+
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "rehearsal.md"
+
+
+def test_the_document_tells_every_step_and_no_other() -> None:
+    told = {row.split("`")[1].split()[0] for row in DOCUMENT.read_text().splitlines() if row.startswith("| `")}
+    assert told == set(VERBS)
+
+
+def test_what_the_document_shows_is_true(tmp_path: Path) -> None:
+    text = DOCUMENT.read_text()
+    for block in text.split("\n\n"):
+        lines = block.splitlines()
+        if lines and all(line.startswith("    ") for line in lines):
+            assert parse("\n".join(line[4:] for line in lines))
+    [*_, script] = [part.split("```")[0] for part in text.split("```toml\n")[1:]]
+    (tmp_path / "demo.toml").write_text(script)
+    steps = load(tmp_path / "demo.toml").steps("The status of mail?", "You are a helper.")
+    assert steps[0] == spawn("wait 2s then say mail is up", agent="researcher")
+    assert steps[-1] == Say(text="All is well with mail. You asked: The status of mail?")

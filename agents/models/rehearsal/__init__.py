@@ -10,7 +10,9 @@ last answer without tool calls. Each answer takes steps up to tool calls (those 
 together); the next one, which finds their results, takes those that remain and says at the end what came back.
 A text that arrives in the middle of a run (a steering note, a child's result) is acknowledged as "Taken in: …",
 and the steps that it spells out are taken last. When several messages wait for one answer, `wait` and `fail`
-count in the last of them only: an interrupted wait is not waited again.
+count in the last script of them only: an interrupted wait is not waited again. A text of one line that ends in a
+colon introduces the next one ("Steering note from Ada:"); what comes as the result of a child is never read as
+steps, or an echo could begin anew what made it.
 """
 
 from __future__ import annotations
@@ -50,6 +52,9 @@ CONTEXT_TOKENS = 200_000
 QUOTED_CHARACTERS = 400
 RESULT_CHARACTERS = 300
 MOST_RESULTS = 20
+
+HEARTBEAT_SECONDS = 5.0
+"""While it waits it sends an empty piece of reasoning this often, as a model that thinks for long does."""
 
 HOW_TO_GET_A_MODEL = (
     "For a real model set ANTHROPIC_API_KEY, or write a [models.default] table into config.toml, and start again."
@@ -93,7 +98,8 @@ class RehearsalModel:
                     answer.thoughts.append(step.text)
                     yield ThinkingDelta(text=step.text)
                 case Wait():
-                    await asyncio.sleep(step.seconds)
+                    async for event in _waited(step.seconds):
+                        yield event
                 case Tokens():
                     answer.claimed = step
                 case Fail():
@@ -115,10 +121,10 @@ class RehearsalModel:
         """The steps of this one answer."""
         run = _Run.of(request.messages)
         for note in run.fresh_notes:
-            yield Say(text=f"Taken in: {_short(note, QUOTED_CHARACTERS)}")
+            yield Say(text=f"Taken in: {_short(note.spoken, QUOTED_CHARACTERS)}")
         steps = self._steps_of(run, request)
         if not steps and not run.results:
-            yield Say(text=_schema_example_text(request) if request.output_schema else _echo(run.texts, run.pictures))
+            yield Say(text=_schema_example_text(request) if request.output_schema else _echo(run))
             return
         remaining = _remaining(steps, run.calls)
         for place, step in enumerate(remaining):
@@ -134,17 +140,17 @@ class RehearsalModel:
             yield Say(text=_what_came_back(run))
 
     def _steps_of(self, run: _Run, request: Request) -> list[Step]:
-        steps: list[Step] = []
-        for text in run.texts[:-1]:
-            found = self._steps_in(text, request)
-            steps.extend(step for step in found if not isinstance(step, Wait | Fail))
-        steps.extend(self._steps_in(run.texts[-1], request) if run.texts else ())
+        scripts = [found for told in run.told if (found := self._steps_in(told, request))]
+        steps: list[Step] = [step for found in scripts[:-1] for step in found if not isinstance(step, Wait | Fail)]
+        steps.extend(scripts[-1] if scripts else ())
         for note in run.notes:
             steps.extend(self._steps_in(note, request))
         return steps
 
-    def _steps_in(self, text: str, request: Request) -> tuple[Step, ...]:
-        return self._script.steps(text, request.system) or parse(text)
+    def _steps_in(self, told: _Told, request: Request) -> tuple[Step, ...]:
+        if told.is_result:
+            return ()
+        return self._script.steps(told.text, request.system) or parse(told.text)
 
     def _finished(self, request: Request, answer: _Answer) -> Finished:
         blocks: list[Block] = [
@@ -184,15 +190,31 @@ class _Answer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class _Told:
+    """One text of a user message, with what introduces it."""
+
+    text: str
+    introduction: str = ""
+
+    @property
+    def spoken(self) -> str:
+        return f"{self.introduction} {self.text}".strip()
+
+    @property
+    def is_result(self) -> bool:
+        return self.introduction.startswith("Result of ")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Run:
     """What the conversation says about the run that is under way."""
 
-    texts: tuple[str, ...]  # that began it
+    told: tuple[_Told, ...]  # that began it
     pictures: int
     calls: tuple[ToolCall, ...]  # made in it so far
     results: tuple[ToolResult, ...]
-    notes: tuple[str, ...]  # texts that arrived after its first call
-    fresh_notes: tuple[str, ...]  # those of them that no answer has seen
+    notes: tuple[_Told, ...]  # what arrived after its first call
+    fresh_notes: tuple[_Told, ...]  # those of them that no answer has seen
 
     @classmethod
     def of(cls, messages: Sequence[Message]) -> _Run:
@@ -204,19 +226,39 @@ class _Run:
         answers = [place for place, message in enumerate(run) if message.role == "assistant"]
         first, last = (answers[0], answers[-1]) if answers else (len(run), len(run))
         return cls(
-            texts=tuple(_texts(run[:first])),
+            told=tuple(_told(run[:first])),
             pictures=sum(isinstance(block, Image) for message in run[:first] for block in message.blocks),
             calls=tuple(block for message in run for block in message.blocks if isinstance(block, ToolCall)),
             results=tuple(block for message in run for block in message.blocks if isinstance(block, ToolResult)),
-            notes=tuple(_texts(run[first:])),
-            fresh_notes=tuple(_texts(run[last:])),
+            notes=tuple(_told(run[first:])),
+            fresh_notes=tuple(_told(run[last:])),
         )
 
 
-def _texts(messages: Sequence[Message]) -> Iterator[str]:
+def _told(messages: Sequence[Message]) -> Iterator[_Told]:
     for message in messages:
-        if message.role == "user":
-            yield from (block.text for block in message.blocks if isinstance(block, Text) and block.text.strip())
+        if message.role != "user":
+            continue
+        introduction = ""
+        for block in message.blocks:
+            if not isinstance(block, Text) or not block.text.strip():
+                continue
+            if not introduction and block is not message.blocks[-1] and _INTRODUCTION.fullmatch(block.text):
+                introduction = block.text
+                continue
+            yield _Told(text=block.text, introduction=introduction)
+            introduction = ""
+
+
+_INTRODUCTION = re.compile(r"[^\n]{1,300}:")
+
+
+async def _waited(seconds: float) -> AsyncGenerator[ThinkingDelta, None]:
+    while seconds > HEARTBEAT_SECONDS:
+        await asyncio.sleep(HEARTBEAT_SECONDS)
+        seconds -= HEARTBEAT_SECONDS
+        yield ThinkingDelta(text="")
+    await asyncio.sleep(seconds)
 
 
 def _remaining(steps: Sequence[Step], calls: Sequence[ToolCall]) -> Sequence[Step]:
@@ -244,11 +286,12 @@ def _failure(step: Fail) -> ModelRefused | ModelUnavailable:
     return ModelUnavailable("the rehearsal model cannot be reached, as it was told")
 
 
-def _echo(texts: Sequence[str], pictures: int) -> str:
-    told = _short(" / ".join(texts), QUOTED_CHARACTERS)
-    seen = f" and sent {pictures} picture{'s' if pictures > 1 else ''}" if pictures else ""
-    what = f"You said: “{told}”{seen}." if told or seen else "You said nothing."
-    return f"This is a rehearsal: no model is thinking here. {what}\n\n{HOW_TO_GET_A_MODEL} {WHAT_TO_TRY}"
+def _echo(run: _Run) -> str:
+    told = _short(" / ".join(each.spoken for each in run.told), QUOTED_CHARACTERS)
+    what = f"I was told: “{told}”" if told else "I was told nothing"
+    if run.pictures:
+        what += f", and sent {run.pictures} picture{'s' if run.pictures > 1 else ''}"
+    return f"This is a rehearsal: no model is thinking here. {what}.\n\n{HOW_TO_GET_A_MODEL} {WHAT_TO_TRY}"
 
 
 def _what_came_back(run: _Run) -> str:

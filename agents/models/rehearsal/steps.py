@@ -295,3 +295,5 @@ _READERS: Mapping[str, Callable[[str], Step | None]] = {
     "fetch": _fetch,
     "tool": _tool,
 }
+
+VERBS = tuple(_READERS)
