@@ -27,6 +27,8 @@ _log = logging.getLogger(__name__)
 _LIVE_CALL_SECONDS = 8.0
 _DRAFT_SECONDS = 0.7  # between two texts
 _EDIT_SECONDS = 3.0
+_QUICK_EDITS = 4
+_SLOWED = 2.2  # an answer that takes long is edited less often: a group has 20 messages a minute for everything
 _STOP = {"reply_markup": {"inline_keyboard": [[{"text": "■ Stop", "callback_data": STOP_BUTTON}]]}}
 
 
@@ -56,6 +58,7 @@ class DraftText:
     client: Client
     where: ThreadRef
     reply_to: str | None
+    interval_seconds: float = _DRAFT_SECONDS
     _id: int = field(default_factory=lambda: secrets.randbelow(2**31 - 1) + 1)
     _instead: EditedText | None = None
     _not_before: float = 0.0
@@ -68,7 +71,7 @@ class DraftText:
         now = time.monotonic()
         if self._closed or now < self._not_before or self.client.may_go_now(self.where.room) > 0:
             return
-        self._not_before = now + _DRAFT_SECONDS
+        self._not_before = now + self.interval_seconds
         shown = preview(text, status)
         refusal = await _quietly(
             self.client,
@@ -99,6 +102,8 @@ class EditedText:
     client: Client
     where: ThreadRef
     reply_to: str | None
+    interval_seconds: float = _EDIT_SECONDS
+    _edits: int = 0
     _message_id: int | None = None
     _shown: Rendered | None = None
     _not_before: float = 0.0
@@ -114,7 +119,8 @@ class EditedText:
         if wait > 0:
             self._not_before = now + min(wait, 1.0)
             return
-        self._not_before = now + _EDIT_SECONDS
+        self._edits += 1
+        self._not_before = now + self.interval_seconds * (1.0 if self._edits <= _QUICK_EDITS else _SLOWED)
         async with self._busy:
             await self._show(shown)
 
