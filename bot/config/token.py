@@ -56,7 +56,7 @@ def settled(config: Config) -> WebToken:
     file, value = token_file(config), secrets.token_urlsafe(24)
     part = file.with_name(f"{_FILE}.{os.getpid()}")
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)  # conversations will stand here
         part.unlink(missing_ok=True)
         handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(handle, "w") as stream:
