@@ -62,6 +62,10 @@ LOCAL_CONTEXT_TOKENS = 32_000
 _log = logging.getLogger(__name__)
 
 
+class _TookTooLong(ModelUnavailable):
+    """The whole call was longer than configured. The next try would be, too."""
+
+
 @dataclass(slots=True, kw_only=True)
 class _Link:
     """One configured model and how it is doing."""
@@ -206,6 +210,8 @@ class ModelChain:
                     async for event in events:
                         yield event
                 return
+            except _TookTooLong:
+                raise  # once was long enough
             except ModelUnavailable as error:
                 wait = self._wait_seconds(attempt, error.retry_after)
                 if wait is None or attempt == link.settings.attempts or not link.breaker.allows(self._clock() + wait):
@@ -219,8 +225,11 @@ class ModelChain:
         link.breaker = link.breaker.begun(self._clock())
         told = False
         try:
-            async with aclosing(link.model.stream(request)) as events:
-                async for event in within(link.settings.timeout_seconds, events):
+            async with (
+                aclosing(link.model.stream(request)) as made,
+                aclosing(within(link.settings.timeout_seconds, made)) as events,
+            ):
+                async for event in events:
                     if isinstance(event, Finished):
                         told = True
                         self._answered(link)
@@ -231,7 +240,9 @@ class ModelChain:
         except TimeoutError as error:
             told = True
             limit = f"{link.settings.timeout_seconds:g} s"
-            raise self._failed(link, ModelUnavailable(f"{link.name}: no whole answer within {limit}")) from error
+            late = _TookTooLong(f"model {link.name} gave no whole answer within {limit}")
+            self._failed(link, late)
+            raise late from error
         except ModelUnavailable as error:
             told = True
             self._failed(link, error)
@@ -246,11 +257,10 @@ class ModelChain:
             if not told:
                 link.breaker = link.breaker.abandoned(self._clock())
 
-    def _failed(self, link: _Link, error: ModelUnavailable) -> ModelUnavailable:
+    def _failed(self, link: _Link, error: ModelUnavailable) -> None:
         seconds = error.retry_after.total_seconds() if error.retry_after is not None else 0.0
         link.breaker = link.breaker.failed(self._clock(), retry_after_seconds=seconds)
         link.last_failure = str(error)
-        return error
 
     def _answered(self, link: _Link) -> None:
         link.breaker = link.breaker.succeeded()

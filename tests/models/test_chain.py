@@ -266,9 +266,13 @@ class Hanging(Scripted):
 
 @pytest.mark.requirement("P8")
 async def test_a_call_that_takes_too_long_is_ended() -> None:
-    models = chain(Hanging([]), timeout_seconds=0.05, attempts=1)
+    hanging = Hanging([])
     with pytest.raises(ModelUnavailable, match="within"):
-        await ask(models)
+        await ask(chain(hanging, timeout_seconds=0.05, attempts=3))
+    assert len(hanging.requests) == 1
+    last = (await ask(chain(Hanging([]), Scripted([finished("spare")]), timeout_seconds=0.05)))[-1]
+    assert isinstance(last, Finished)
+    assert last.name == SPARE
 
 
 async def test_time_that_the_reader_takes_is_not_the_model_s() -> None:

@@ -92,14 +92,14 @@ class RehearsalModel:
                 case Say():
                     text = step.text if not answer.texts else "\n" + step.text
                     answer.texts.append(text)
-                    async for event in self._words(text):
-                        yield event
+                    async for word in self._words(text):
+                        yield word
                 case Think():
                     answer.thoughts.append(step.text)
                     yield ThinkingDelta(text=step.text)
                 case Wait():
-                    async for event in _waited(step.seconds):
-                        yield event
+                    async for beat in _waited(step.seconds):
+                        yield beat
                 case Tokens():
                     answer.claimed = step
                 case Fail():
