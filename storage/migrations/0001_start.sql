@@ -47,6 +47,9 @@ create table timeline (
     at       integer not null
 );
 create index timeline_place on timeline (place, n);
+-- For retention: without them each deleted message and delivery would be looked for in the whole timeline.
+create index timeline_inbox on timeline (inbox) where inbox is not null;
+create index timeline_delivery on timeline (delivery) where delivery is not null;
 
 -- Every place where something was said, with its newest row: lists places by what happened last, whatever the history.
 create table places (
