@@ -28,6 +28,9 @@ class Settings(BaseModel):
     base_url: _Base = Field(
         default="https://slack.com/api/", description="Address of the Web API. The socket's address comes from it."
     )
+    posts_per_second: float = Field(
+        default=1.0, gt=0, description="How fast we write in one channel: Slack allows about one message a second."
+    )
     signing_secret: SecretStr | None = Field(
         default=None,
         description="From *Basic Information*: Slack calls us by HTTP instead, when there is no app_token.",

@@ -44,12 +44,13 @@ from channels.slack import Settings
 from channels.slack.arrivals import Payload
 from channels.slack.calls import Calls, dict_of
 from channels.slack.files import download
+from channels.slack.manifest import SCOPES
 from channels.slack.names import Names
 from channels.slack.normalize import Identity, Reader, normalize, people_in
 from channels.slack.parts import split
 from channels.slack.reception import Reception
 from channels.slack.render import BUTTONS, TEXT_UNITS
-from channels.slack.speech import Speech
+from channels.slack.speech import BURST, Speech
 from channels.slack.web import new_client, new_session
 
 logger = logging.getLogger(__name__)
@@ -74,16 +75,16 @@ class SlackChannel:
         | Capability.BACKFILL
         | Capability.STREAM
     )
-    limits = Limits(
-        text_units=TEXT_UNITS,
-        attachment_bytes=ATTACHMENT_BYTES,
-        per_thread_per_second=1.0,
-        burst_per_thread=5,
-        button_count=BUTTONS,
-    )
 
     def __init__(self, settings: Settings, context: ChannelContext) -> None:
         self.name: ChannelName = context.name
+        self.limits = Limits(
+            text_units=TEXT_UNITS,
+            attachment_bytes=ATTACHMENT_BYTES,
+            per_thread_per_second=settings.posts_per_second,
+            burst_per_thread=BURST,
+            button_count=BUTTONS,
+        )
         self._settings = settings
         self._context = context
         self._health = Health(state=ChannelState.CONNECTING, since=_now(), detail="not started yet")
@@ -108,7 +109,13 @@ class SlackChannel:
             base_url=self._settings.base_url,
             user_agent=self._context.user_agent,
         )
-        self._speech = Speech(self._client, self._session, self._calls, self._context.files)
+        self._speech = Speech(
+            self._client,
+            self._session,
+            self._calls,
+            self._context.files,
+            posts_per_second=self._settings.posts_per_second,
+        )
         return self
 
     async def __aexit__(
@@ -173,6 +180,9 @@ class SlackChannel:
         team, user, bot = (str(answer.get(key) or "") for key in ("team_id", "user_id", "bot_id"))
         self._me = Identity(team=team, user=user, bot=bot)
         self._speaking().previews.team = team
+        granted = {name.lower(): value for name, value in answer.headers.items()}.get("x-oauth-scopes")
+        if granted and (missing := sorted(set(SCOPES) - {scope.strip() for scope in str(granted).split(",")})):
+            logger.warning("the Slack app of %s lacks permissions: %s", self.name, ", ".join(missing))
 
     async def _look_up_name(self, user: str) -> str:
         client, _ = self._opened()

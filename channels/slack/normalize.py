@@ -177,7 +177,7 @@ def spoken(message: Message, reader: Reader, *, now: datetime, addressed: bool =
             sent_at=ts_time(message.ts, now),
             message_id=message.ts,
             attachments=attachments,
-            mentioned=mentioned or addressed,
+            mentioned=mentioned or addressed or message.parent_user_id == reader.me.user,
             direct=direct,
             answer_with=ASKED_BY + user if kind is Kind.COMMAND else None,
         )

@@ -69,6 +69,7 @@ class Message(Payload):
     ts: str = ""
     event_ts: str = ""
     thread_ts: str = ""
+    parent_user_id: str = ""
     deleted_ts: str = ""
     edited: Edited | None = None
     files: tuple[File, ...] = ()

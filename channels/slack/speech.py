@@ -49,6 +49,7 @@ LOOK_BACK = timedelta(hours=1)
 """Slack's clock and ours may differ, and a message that was shown while it was written is older than its sending."""
 
 MOST_TAKEN = 1000
+BURST = 5
 
 COMMENT_LENGTH = 3000
 Form = dict[str, Any]
@@ -57,12 +58,20 @@ Form = dict[str, Any]
 class Speech:
     """The outgoing half of a Slack channel."""
 
-    def __init__(self, client: AsyncWebClient, session: aiohttp.ClientSession, calls: Calls, files: Files) -> None:
+    def __init__(
+        self,
+        client: AsyncWebClient,
+        session: aiohttp.ClientSession,
+        calls: Calls,
+        files: Files,
+        *,
+        posts_per_second: float = 1.0,
+    ) -> None:
         self._client = client
         self._http = session
         self._calls = calls
         self._files = files
-        self._pace = Pace(interval_seconds=1.0, burst=5)
+        self._pace = Pace(interval_seconds=1.0 / posts_per_second, burst=BURST)
         self.status = Status(client, calls)
         self.previews = Previews(client, calls, self._pace, self.status)
         self._taken: OrderedDict[DeliveryKey, Left] = OrderedDict()
@@ -256,7 +265,7 @@ class Speech:
                         raise
                 return await call(forms[1])
         except TemporaryFailure as error:
-            if error.retry_after is not None:
+            if says and error.retry_after is not None:
                 self._pace.pause(part.to.room, time.monotonic() + error.retry_after.total_seconds())
             raise
 

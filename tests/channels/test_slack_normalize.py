@@ -94,6 +94,11 @@ def test_a_message_without_the_mention_is_not_addressed_to_the_bot():
     assert not only(message(text="<@U2> please look")).mentioned
 
 
+def test_a_reply_under_the_bots_own_post_is_addressed_to_it():
+    assert only(message(thread_ts="1355517000.000001", parent_user_id="UBOT")).mentioned
+    assert not only(message(thread_ts="1355517000.000001", parent_user_id="U2")).mentioned
+
+
 def test_a_direct_message_is_direct():
     event = only(message(channel="D7", channel_type="im"))
     assert event.direct

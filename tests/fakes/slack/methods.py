@@ -23,6 +23,7 @@ SCOPES = {
     "conversations.history": "channels:history",
     "conversations.replies": "channels:history",
     "conversations.open": "im:write",
+    "conversations.info": "channels:read",
     "users.info": "users:read",
     "files.getUploadURLExternal": "files:write",
     "files.completeUploadExternal": "files:write",
@@ -33,12 +34,18 @@ SCOPES = {
 """What each method asks for."""
 
 
+ALL_SCOPES = {
+    *SCOPES.values(),
+    *("app_mentions:read", "commands", "groups:history", "groups:read", "im:history", "mpim:history", "reactions:read"),
+}
+
+
 class Methods:
     def __init__(self, workspace: Workspace, post: Post) -> None:
         self._space = workspace
         self._post = post
         self.streams = Streams(workspace)
-        self.scopes = set(SCOPES.values())
+        self.scopes = set(ALL_SCOPES)
         self.socket_base = ""
         self.prompts: list[Json] = []
         self.gone: set[str] = set()  # methods that this server does not have
@@ -60,6 +67,8 @@ class Methods:
             "files.info": self._file,
             "assistant.threads.setStatus": self._status,
             "assistant.threads.setTitle": self._title,
+            "api.test": lambda args: {"args": args},
+            "conversations.info": self._info,
             "assistant.threads.setSuggestedPrompts": self._suggest,
             "chat.delete": self._delete,
             "chat.startStream": self.streams.start,
@@ -150,6 +159,11 @@ class Methods:
         more = start + limit < len(found)
         metadata = {"response_metadata": {"next_cursor": str(start + limit)}} if more else {}
         return {"messages": page, "has_more": more, **metadata}
+
+    def _info(self, args: Json) -> Json:
+        room = self._space.room(str(args.get("channel", "")))
+        found = {"id": room.id, "name": room.name, "is_archived": room.is_archived, "is_im": room.kind == "im"}
+        return {"channel": found | {"is_member": BOT in room.members}}
 
     def _open(self, args: Json) -> Json:
         return {"channel": {"id": self._space.open_direct(str(args.get("users", ""))).id}}

@@ -211,7 +211,7 @@ class FakeSlack:
             answer = {"ok": False, "error": refusal.word, **refusal.extra}
         if fault is not None:
             return await _hang_up(request)
-        return web.json_response(answer)
+        return web.json_response(answer, headers={"X-OAuth-Scopes": ",".join(sorted(self.methods.scopes))})
 
     def _let_in(self, method: str, token: str) -> None:
         if not token:

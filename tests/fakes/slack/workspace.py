@@ -115,6 +115,9 @@ class Workspace:
         if BOT not in found.members:
             return
         event = {**message, "channel": room, "channel_type": found.kind, "event_ts": message["ts"]}
+        root = next((other for other in found.messages if other["ts"] == message.get("thread_ts")), None)
+        if root is not None:
+            event["parent_user_id"] = root.get("user")
         self.announce(event)
         if f"<@{BOT}>" in message.get("text", "") and not message.get("bot_id") and found.kind != "im":
             mention: Json = {key: event[key] for key in ("user", "text", "ts", "team", "channel", "event_ts")}
