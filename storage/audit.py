@@ -7,16 +7,18 @@ table for each row (5 µs) and not remembered: a neighbour's rollback, to a save
 nothing to put right.
 
 A chain alone cannot show that rows are missing at its end. So the newest number and hash are also written to a
-file beside the database, `audit.head`, every minute and at the stop (`write_head`). With it, `verify` finds a cut
-that reaches below the last such note. It cannot find the loss of rows written after it, and it proves nothing
-against somebody who rewrites the table, every hash after his change *and* that file: keep copies of the file (or the
-hash that `audit verify` prints) where this machine cannot write.
+file beside the database, `audit.head`, every minute and at the stop (`write_head`, which never replaces a note that
+the log does not contain: that would destroy the evidence). With it, `verify` finds a cut that reaches below the last
+such note. It cannot find the loss of rows written after it, and it proves nothing against somebody who rewrites
+the table, every hash after his change *and* that file: keep copies of the file (or the hash that `audit verify`
+prints) where this machine cannot write.
 
 No row contains the text of a message; what was said stands in the inbox and the steps, where it can be forgotten.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import os
@@ -28,7 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from agents.base import SessionId
-from storage.database import Database, from_us, to_us
+from storage.database import Database, StorageError, from_us, to_us
 from storage.sql import load
 
 _SQL = load("audit")
@@ -138,8 +140,10 @@ def _row(row: sqlite3.Row) -> AuditRow:
 class AuditLog:
     """Reading and proving the log. Writing is `append`, in the transaction of what it tells about."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, data: Path | None = None) -> None:
+        """`data` is the folder of `audit.head`; None: the database's own."""
         self._database = database
+        self._note = (data or database.path.parent) / "audit.head"
 
     async def record(
         self, *, at: datetime, actor: str, action: str, resource: str, session: str | None = None, **detail: Any
@@ -172,6 +176,34 @@ class AuditLog:
 
         return await self._database.read(work)
 
+    async def write_head(self) -> Broken | None:
+        """Note the head in the file. When the log does not contain what was noted before, that note stays.
+
+        What is wrong is returned, for the operator to be told; it never raises, as it runs beside everything else.
+        """
+        try:
+            return await self._write_head()
+        except (OSError, ValueError, StorageError) as error:
+            return Broken(n=0, why=f"the head of the audit log could not be noted: {error}")
+
+    async def _write_head(self) -> Broken | None:
+        noted = await asyncio.to_thread(read_head, self._note)
+
+        def work(tx: sqlite3.Connection) -> tuple[Head, str | None]:
+            row = tx.execute(_HEAD).fetchone()
+            at_note = tx.execute(_SQL["hash_of"], (noted.n,)).fetchone() if noted and noted.n else None
+            return Head(n=row[0], hash=row[1]) if row else Head(n=0, hash=BEGINNING), at_note[0] if at_note else None
+
+        head, at_note = await self._database.read(work)
+        if noted is not None and noted.n:
+            if at_note is None:
+                return Broken(n=head.n + 1, why=_cut(head, noted))
+            if at_note != noted.hash:
+                return Broken(n=noted.n, why=_REWRITTEN)
+        if head != noted:
+            await asyncio.to_thread(write_head, self._note, head)
+        return None
+
     async def verify(self, noted: Head | None = None) -> Verified:
         """Check every row, in batches. `noted` is an earlier head (`read_head`): the chain must still contain it."""
         head, rows = Head(n=0, hash=BEGINNING), 0
@@ -188,12 +220,18 @@ class AuditLog:
             if checked < _BATCH:
                 break
         if noted is not None and noted.n > head.n:
-            why = (
-                f"the log ends at row {head.n}, but row {noted.n} was written once: rows at the end were deleted,"
-                " or an older backup was put back"
-            )
-            return Verified(rows=rows, head=head, broken=Broken(n=head.n + 1, why=why))
+            return Verified(rows=rows, head=head, broken=Broken(n=head.n + 1, why=_cut(head, noted)))
         return Verified(rows=rows, head=head, broken=None)
+
+
+_REWRITTEN = "is not the row that was noted: the log was written anew up to here"
+
+
+def _cut(head: Head, noted: Head) -> str:
+    return (
+        f"the log ends at row {head.n}, but row {noted.n} was written once: rows at the end were deleted,"
+        " or an older backup was put back"
+    )
 
 
 def _check(rows: Iterable[Sequence[Any]], head: Head, noted: Head | None) -> tuple[int, Head, Broken | None]:
@@ -218,7 +256,7 @@ def _check(rows: Iterable[Sequence[Any]], head: Head, noted: Head | None) -> tup
         if found != _hash(content):
             return checked, head, Broken(n=n, why="was changed after it was written")
         if noted is not None and n == noted.n and found != noted.hash:
-            return checked, head, Broken(n=n, why="is not the row that was noted: the log was written anew up to here")
+            return checked, head, Broken(n=n, why=_REWRITTEN)
         head = Head(n=n, hash=found)
         checked += 1
     return checked, head, None
@@ -228,7 +266,7 @@ def write_head(file: Path, head: Head) -> None:
     """Note the head beside the database. It survives a crash: old content or new, never half of it."""
     part = file.with_name(file.name + ".part")
     with part.open("w", encoding="ascii") as stream:
-        stream.write(f"{head.n} {head.hash}\n")
+        stream.write(f"{head.n} {head.hash or '-'}\n")
         stream.flush()
         os.fsync(stream.fileno())
     part.replace(file)
@@ -238,7 +276,7 @@ def read_head(file: Path) -> Head | None:
     """The noted head; None when there is no note. Raises ValueError with a sentence when it is unreadable."""
     try:
         n, hash_ = file.read_text("ascii").split()
-        return Head(n=int(n), hash=hash_)
+        return Head(n=int(n), hash=hash_ if hash_ != "-" else BEGINNING)
     except FileNotFoundError:
         return None
     except ValueError as error:

@@ -163,6 +163,43 @@ async def test_a_cut_at_the_end_is_found_by_the_noted_head_only(database, tmp_pa
     assert "row 10 was written once" in broken.why
 
 
+@pytest.mark.requirement("P10")
+async def test_a_note_that_the_log_no_longer_contains_is_kept_as_evidence(database, tmp_path):
+    log, file = await filled(database), tmp_path / "audit.head"
+    assert await log.write_head() is None
+    noted = read_head(file)
+    assert noted == await log.head()
+    await change(database, "delete from audit where n >= 9")
+    for _ in range(1, 3):
+        broken = await log.write_head()
+        assert broken is not None
+        assert read_head(file) == noted
+        await log.record(at=NOW, actor="a", action="b", resource="c")
+    broken = await log.write_head()  # as long as before, with other rows
+    assert broken is not None
+    assert "written anew" in broken.why
+    assert read_head(file) == noted
+
+
+async def test_the_head_is_noted_again_as_the_log_grows(database, tmp_path):
+    log, file = AuditLog(database), tmp_path / "audit.head"
+    for _ in range(3):
+        assert await log.write_head() is None
+        assert read_head(file) == await log.head()
+        await log.record(at=NOW, actor="a", action="b", resource="c")
+
+
+async def test_noting_the_head_never_raises_but_tells_what_is_wrong(database, tmp_path):
+    log = await filled(database)
+    (tmp_path / "audit.head").write_text("what")
+    unreadable = await log.write_head()
+    assert unreadable is not None
+    assert "delete it" in unreadable.why
+    nowhere = await AuditLog(database, tmp_path / "missing").write_head()
+    assert nowhere is not None
+    assert "could not be noted" in nowhere.why
+
+
 async def test_a_log_written_anew_does_not_fit_the_noted_head(database, tmp_path):
     log = await filled(database)
     noted = await log.head()
