@@ -83,6 +83,8 @@ class Socket(AsyncBaseSocketModeClient):
         try:
             while (message := await self._next()) is not None:
                 self._take(message)
+        except Exception:  # the top of the reader: a new socket follows, and nothing else is disturbed
+            logger.exception("a socket of Slack could not be read on")
         finally:
             self._read_out.set()
             self._end(End.LOST)

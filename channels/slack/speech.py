@@ -12,6 +12,7 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -87,8 +88,8 @@ class Speech:
         handle = part.answer_with or ""
         if _only_for_one(part):
             if handle.startswith(ASKED_BY):
-                return await self._whisper(part, handle.removeprefix(ASKED_BY))
-            return await self._answer(part, handle, visible=False)
+                return await self._whisper(_for_one(part), handle.removeprefix(ASKED_BY))
+            return await self._answer(_for_one(part), handle, visible=False)
         await self._turn(part)
         try:
             receipt = await (self._say_with_files(part, me) if part.attachments else self._say(part))
@@ -304,10 +305,26 @@ def _metadata(part: Outbound) -> dict[str, Any]:
 
 
 def _only_for_one(part: Outbound) -> bool:
-    """Whether the answer is shown to one person: a private one, and the reply to a native command."""
-    if not part.answer_with:
+    """Whether the answer is shown to one person: a private one, and the reply to a native command.
+
+    In a direct message with the bot everything is, so it is said there for good. Slack shows no files this way:
+    a reply with files that is not private goes to the room.
+    """
+    handle = part.answer_with
+    if not handle:
         return False
-    return part.private or (part.control and not part.answer_with.startswith(ASKED_BY))
+    if handle.startswith(ASKED_BY):
+        return part.private and not part.to.room.startswith("D")
+    return part.private or (part.control and not part.attachments)
+
+
+def _for_one(part: Outbound) -> Outbound:
+    """What one person is shown: without the files, but saying so."""
+    if not part.attachments:
+        return part
+    names = ", ".join(safe_name(file.name) for file in part.attachments)
+    note = f"_Not shown, because Slack shows no files to one person alone: {names}_"
+    return replace(part, text=f"{part.text}\n\n{note}".strip(), attachments=())
 
 
 def _in_one_message(part: Outbound) -> bool:

@@ -336,3 +336,26 @@ async def test_a_conversation_that_somebody_opens_offers_commands(slack: SlackRi
     slack.slack.post.deliver("events_api", {"type": "event_callback", "event": opened})
     await slack.slack.until(lambda: slack.slack.methods.prompts)
     assert slack.slack.methods.prompts == [{"title": "What runs here", "message": "!agents"}]
+
+
+async def test_edits_and_deletions_follow_their_message(slack: SlackRig):
+    root = await slack.says(slack.room, "root")
+    thread = ThreadRef(channel=slack.room.channel, space="T1", room="C1", thread=root)
+    reply = await slack.says(thread, "wrnog")
+    await slack.intake.wait_for(2)
+    await slack.edits(thread, reply, "right & <good>")
+    await slack.intake.wait_for(3)
+    await slack.deletes(thread, reply)
+    edit, deletion = (await slack.intake.wait_for(4))[2:]
+    assert (edit.kind, edit.where, edit.message_id, edit.text) == (Kind.EDIT, thread, reply, "right & <good>")
+    assert (deletion.kind, deletion.where, deletion.message_id) == (Kind.DELETE, thread, reply)
+    assert edit.sender.account == deletion.sender.account == slack.ada_account
+
+
+async def test_a_root_that_is_deleted_under_its_replies_is_told_as_deleted(slack: SlackRig):
+    root = await slack.says(slack.room, "root")
+    thread = ThreadRef(channel=slack.room.channel, space="T1", room="C1", thread=root)
+    await slack.says(thread, "a reply")
+    await slack.deletes(slack.room, root)
+    event = (await slack.intake.wait_for(3))[-1]
+    assert (event.kind, event.message_id, event.where) == (Kind.DELETE, root, slack.room)

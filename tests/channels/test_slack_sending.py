@@ -356,6 +356,7 @@ async def test_typing_never_raises(slack: SlackRig):
 
 
 async def test_a_busy_room_is_told_when_to_come_back_and_a_kills_answer_is_not(slack: SlackRig):
+    slack.slack.limits.on = True
     outcomes = await asyncio.gather(
         *(slack.channel.send(said(slack, f"{number}", f"k{number}")) for number in range(40)), return_exceptions=True
     )
@@ -364,3 +365,72 @@ async def test_a_busy_room_is_told_when_to_come_back_and_a_kills_answer_is_not(s
     assert all(outcome.retry_after is not None for outcome in held)
     async with asyncio.timeout(1.5):
         await slack.channel.send(said(slack, "killed", "control", control=True))
+    assert slack.slack.limits.refused == 0
+
+
+async def test_a_private_answer_in_a_direct_message_is_said_for_good(slack: SlackRig):
+    direct = await slack.channel.direct(Account(slack.ada_account))
+    await slack.says(direct, "!cost")
+    [event] = await slack.intake.wait_for(1)
+    await slack.channel.send(said(slack, "3 cents", to=direct, private=True, answer_with=event.answer_with))
+    assert last(slack, direct.room)["text"] == "3 cents"
+    assert slack.slack.space.ephemerals == []
+
+
+async def test_a_private_answer_with_files_names_what_it_cannot_show(slack: SlackRig):
+    root = await slack.says(slack.room, "root")
+    thread = ThreadRef(channel=slack.room.channel, space="T1", room="C1", thread=root)
+    await slack.says(thread, "!history")
+    event = (await slack.intake.wait_for(2))[-1]
+    file = await slack.stored_file(b"secret", "history.md", "text/markdown")
+    part = said(slack, "here", to=thread, private=True, answer_with=event.answer_with, attachments=(file,))
+    await slack.channel.send(part)
+    [whisper] = slack.slack.space.ephemerals
+    assert "history.md" in str(whisper["text"])
+    assert [message.get("files") for message in slack.slack.space.rooms["C1"].messages] == [None, None]
+
+
+async def test_a_commands_reply_with_a_file_goes_to_the_room(slack: SlackRig):
+    slack.slack.command("C1", "history")
+    [event] = await slack.intake.wait_for(1)
+    file = await slack.stored_file(b"steps", "history.md", "text/markdown")
+    await slack.channel.send(said(slack, "here", control=True, answer_with=event.answer_with, attachments=(file,)))
+    [shown] = await slack.shown(slack.room)
+    assert shown.files == (("history.md", b"steps"),)
+
+
+async def test_an_edit_replaces_text_and_buttons(slack: SlackRig):
+    receipt = await slack.channel.send(said(slack, "Allow?", buttons=(Button(id="b1", label="Yes"),)))
+    await slack.channel.edit(said(slack, "Allowed by **Ada** <!here>"), receipt.message_ids[0])
+    [shown] = await slack.shown(slack.room)
+    assert (shown.text, shown.buttons) == ("Allowed by **Ada** <!here>", ())
+    assert calls_in(last(slack)) == []
+    await slack.channel.edit(said(slack, "Again?", buttons=(Button(id="b2", label="No"),)), receipt.message_ids[0])
+    [shown] = await slack.shown(slack.room)
+    assert (shown.text, shown.buttons) == ("Again?", (("b2", "No"),))
+    assert slack.intake.events == []
+
+
+async def test_an_edit_of_what_is_gone_or_not_ours_is_rejected(slack: SlackRig):
+    theirs = await slack.says(slack.room, "mine")
+    for message_id in (theirs, "1.5"):
+        with pytest.raises(Rejected):
+            await slack.channel.edit(said(slack, "hijacked"), message_id)
+    assert [message.text for message in await slack.shown(slack.room)] == ["mine"]
+
+
+async def test_an_edit_that_is_held_back_holds_up_no_post(slack: SlackRig):
+    receipt = await slack.channel.send(said(slack, "one"))
+    slack.slack.fail(Fault(word="ratelimited", status=429, retry_after="30", methods=frozenset({"chat.update"})))
+    with pytest.raises(TemporaryFailure):
+        await slack.channel.edit(said(slack, "two"), receipt.message_ids[0])
+    assert (await slack.channel.send(said(slack, "three", "k2"))).message_ids
+
+
+async def test_an_edit_whose_answer_was_lost_may_simply_be_repeated(slack: SlackRig):
+    receipt = await slack.channel.send(said(slack, "one"))
+    slack.slack.fail(Fault(after_doing=True, methods=frozenset({"chat.update"})))
+    with pytest.raises(Unavailable):
+        await slack.channel.edit(said(slack, "two"), receipt.message_ids[0])
+    await slack.channel.edit(said(slack, "two"), receipt.message_ids[0])
+    assert [message.text for message in await slack.shown(slack.room)] == ["two"]
