@@ -108,11 +108,12 @@ class PairingDesk:
             return Answer(done=False, text=verdict.reason)
         if code is None:
             return _no_code(typed)
-        if by.person is not None and ":" not in by.person:
+        if by.role is Role.OWNER or (by.person is not None and ":" not in by.person):
+            # Otherwise whoever talks an owner into entering a code would share in what is his.
             return Answer(
                 done=False,
-                text=f"This account already belongs to {by.person}. To join others to it, write /link without a code"
-                " and enter the code that you get from the other account.",
+                text=f"This account already belongs to {by.person or 'the owner'}. To join others to it, write /link"
+                " without a code and enter the code that you get from the other account.",
             )
         found = await self._store.join(code, by.account, now)
         if not isinstance(found, Pairing):

@@ -88,20 +88,20 @@ class Directory:
         token_channels: frozenset[ChannelName] = frozenset(),
     ) -> None:
         """Take over a configuration. `token_channels` are those that only somebody with the bearer token reaches
-        (page, console, HTTP): he runs the bot, so he is its owner there.
+        (page, console, HTTP): he runs the bot, so he is its owner there, and with the accounts that he links from there.
 
         Raises ValueError with a sentence, and keeps the old picture, when two people have one account or a
         name could be taken for an account.
         """
         listed = tuple(people)
-        known = _resolve(listed, self._links, default_role)
+        known = _resolve(listed, self._links, default_role, token_channels)
         self._listed, self._default_role, self._token_channels = listed, default_role, token_channels
         self._known = known
 
     async def refresh(self) -> None:
         """Read the links anew, after the store changed. Raises StorageError."""
         links = await self._store.links()
-        self._known = _resolve(self._listed, links, self._default_role)
+        self._known = _resolve(self._listed, links, self._default_role, self._token_channels)
         self._links = links
 
     def principal(self, account: Account, name: str, is_bot: bool = False) -> Principal:
@@ -137,7 +137,12 @@ class Directory:
         return tuple(self.reach_of(known.accounts[0]) for known in found.values())
 
 
-def _resolve(people: Sequence[ListedPerson], links: Sequence[Link], default_role: Role) -> Mapping[Account, _Known]:
+def _resolve(
+    people: Sequence[ListedPerson],
+    links: Sequence[Link],
+    default_role: Role,
+    token_channels: frozenset[ChannelName],
+) -> Mapping[Account, _Known]:
     """Every known account with its person."""
     names: dict[Account, str] = {}
     for person in people:
@@ -157,7 +162,8 @@ def _resolve(people: Sequence[ListedPerson], links: Sequence[Link], default_role
             names[link.account] = link.person
         elif ":" in link.person and names.get(Account(link.person), link.person) == link.person:
             names[link.account] = link.person
-            roles.setdefault(link.person, default_role)
+            with_token = channel_of(Account(link.person)) in token_channels
+            roles.setdefault(link.person, Role.OWNER if with_token else default_role)
             if link.account == link.person and link.role is not None:
                 roles[link.person] = Role.named(link.role)
     for name in roles:  # one who linked accounts without having been let in: the default role was enough

@@ -89,6 +89,14 @@ async def test_whoever_holds_the_token_is_the_owner_on_the_page_and_nowhere_else
     assert directory.principal(Account("webhook:main"), "me").role is Role.NONE
 
 
+async def test_an_account_that_was_linked_from_the_page_is_the_owners():
+    links = (link(ADA_AT_HOME, "web:main"), link(STRANGER, "slack:T1/U7"))
+    directory = await directory_of(links=links, token_channels=frozenset({ChannelName("web")}))
+    assert directory.principal(ADA_AT_HOME, "me").role is Role.OWNER
+    assert directory.principal(ADA_AT_HOME, "me").accounts == {ADA_AT_HOME, Account("web:main")}
+    assert directory.principal(STRANGER, "me").role is Role.NONE
+
+
 async def test_accounts_that_were_let_in_or_linked_are_known_and_the_configuration_wins():
     directory = await directory_of(
         ADA_LISTED,
@@ -315,6 +323,18 @@ async def test_a_listed_account_cannot_be_linked_away(office):
     answer = await office.desk.link(await office.link_code(ADA), office.who(BEN), NOW)
     assert not answer.done
     assert office.directory.person_of(BEN) == "ben"
+
+
+@pytest.mark.requirement("P9")
+async def test_the_owner_on_the_page_cannot_be_talked_into_sharing_what_is_his(office):
+    office.directory.configure([BEN_LISTED], token_channels=frozenset({ChannelName("web")}))
+    page = Account("web:main")
+    answer = await office.desk.link(await office.link_code(BEN), office.who(page), NOW)
+    assert not answer.done
+    assert office.who(BEN).accounts == {BEN}
+    linked = await office.desk.link(await office.link_code(page), office.who(STRANGER), NOW)
+    assert linked.done
+    assert office.who(STRANGER).role is Role.OWNER
 
 
 @pytest.mark.requirement("P8")
