@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
-from agents.base import NewStep, Session, Step
-from agents.conversation import messages, system_prompt
-from agents.models.base import Models, Request
+import structlog
+
+from agents.base import NewStep, Session, Step, StepKind
+from agents.conversation import message_to_json, messages, system_prompt
+from agents.models import compaction
+from agents.models.base import ModelName, Models, Request, Usage
+from agents.models.estimate import text_tokens
 from agents.ports import Profile, Profiles
 from agents.tools.base import Toolbox
+
+log = structlog.get_logger("context")
 
 
 class Context:
@@ -33,7 +39,63 @@ class Context:
         )
 
     def is_long(self, profile: Profile, session: Session, steps: Sequence[Step]) -> bool:
-        return False
+        """Whether the conversation nears the model's limit: by what the last call really took, and an estimate of
+        what came since."""
+        name = _model(profile, session)
+        answer = profile.max_tokens or self._models.info(name).max_tokens
+        allowed = compaction.SHARE * compaction.room(self._models.context_tokens(name), answer)
+        return _tokens(steps) > allowed
 
     async def compacted(self, profile: Profile, session: Session, steps: Sequence[Step]) -> list[NewStep]:
-        return []
+        """A SUMMARY step that stands for the conversation so far. Empty when nothing can be left out."""
+        request = self.request(profile, session, steps)
+        name, began = _model(profile, session), self._clock()
+        made = await compaction.compact(self._models, name, request, correct=self._correction(request, steps))
+        if made is None:
+            return []
+        if made.failure:
+            log.warning("summed up without a model", reason=made.failure)
+        usage = made.call.usage if made.call else Usage()
+        step = NewStep(
+            kind=StepKind.SUMMARY,
+            body={"messages": [message_to_json(message) for message in made.messages], "failure": made.failure},
+            model=made.call.model if made.call else "",
+            input_tokens=usage.input_tokens,
+            output_tokens=usage.output_tokens,
+            cache_read_tokens=usage.cache_read_tokens,
+            cache_write_tokens=usage.cache_write_tokens,
+            cost_usd=made.call.cost_usd if made.call else 0.0,
+            started_at=began,
+        )
+        return [step]
+
+    def _correction(self, request: Request, steps: Sequence[Step]) -> float:
+        for entry in reversed(steps):
+            step = entry.step
+            if step.kind is StepKind.MODEL and step.model:
+                usage = Usage(
+                    input_tokens=step.input_tokens + step.output_tokens,
+                    cache_read_tokens=step.cache_read_tokens,
+                    cache_write_tokens=step.cache_write_tokens,
+                )
+                return compaction.correction(request, usage)
+        return 1.0
+
+
+def _model(profile: Profile, session: Session) -> ModelName:
+    return ModelName(session.model or profile.model)
+
+
+def _tokens(steps: Sequence[Step]) -> int:
+    since = 0
+    for entry in reversed(steps):
+        step = entry.step
+        if step.kind is StepKind.MODEL and step.model:
+            return since + (step.input_tokens + step.output_tokens + step.cache_read_tokens + step.cache_write_tokens)
+        if step.kind is StepKind.SUMMARY:
+            return since + text_tokens(str(step.body["messages"]))
+        if step.kind is StepKind.INPUT:
+            since += sum(text_tokens(item["text"]) for item in step.body["mail"])
+        elif step.kind is StepKind.RESULT:
+            since += text_tokens(step.body["text"])
+    return since

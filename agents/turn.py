@@ -153,7 +153,8 @@ class _Turn:
         self.streamed = ""
 
     async def run(self) -> None:
-        self._publish("turn", turn=self._claim.turn)
+        place = self._answer.to.key if self._answer.to else None
+        self._publish("turn", turn=self._claim.turn, agent=self._session.agent, place=place)
         if not await self._finish_calls():
             return
         for _ in range(self._profile.max_steps):

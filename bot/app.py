@@ -1,34 +1,354 @@
 """Connects everything, and owns the root task group.
 
-What runs, and what it is made of, can be read here from top to bottom: the store, the engine, the models and
-tools, the team, the channels, the courier, the router, the page. Nothing else knows all of them.
+What runs, and what it is made of, can be read here from top to bottom: store, models, team, channels, courier,
+router, page. Nothing else knows all of them.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
-import secrets
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
-from typing import Any
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from uuid import uuid4
 
 import structlog
 
-from agents.base import AgentName, SessionId
 from agents.context import Context
 from agents.engine import EmbeddedEngine
 from agents.models.chain import ModelChain, build
-from agents.ports import Live, Profile
+from agents.ports import Journal, Sessions
 from agents.rights import Rights
 from agents.team import Team
 from agents.tools.base import Toolbox
+from agents.tools.sessions import HistoryTool, ListTool, SendTool, SpawnTool
+from agents.tools.subagents import SubagentsTool
 from agents.turn import TurnParts, TurnRunner
+from bot.commands import Commands
+from bot.commands import agents as agents_command
+from bot.commands import cost, deadletters, focus, health, help, history, kill, model, new, pairing, queue, retry
+from bot.commands import send, spawn, status, steer, stop, whoami
+from bot.commands.base import Targets
 from bot.config import Config
+from bot.config.parts import ConfiguredChannel
+from bot.config.watch import ConfigWatch
+from bot.connections import Connections
+from bot.current import LOCAL_CHANNELS, Current
+from bot.dispatcher import Dispatcher, DispatchParts
+from bot.events import EventHub
+from bot.intake import ChannelIntake
+from bot.letters import DeadLetters
+from bot.metrics import Metrics
+from bot.pairing import LIMITS, PairingDesk
+from bot.people import Directory
+from bot.presence import Presence
+from bot.reach import Reach
+from bot.signals import Wiring
+from bot.speaker import Speaker
+from bot.watching import Watching
+from bot.web.app import create as create_web
+from bot.web.parts import AgentCard, WebParts
+from bot.web.server import listen
+from bot.web.server import serve as serve_web
+from channels.base import Channel, ChannelContext
+from channels.delivery import Courier, CourierParts
+from channels.local import LocalChannel
+from storage.audit import AuditLog, write_head
+from storage.database import Database, opened
+from storage.files import FileStore
+from storage.inbox import Inbox
+from storage.journal import SqliteJournal
+from storage.outbox import SqliteOutbox
+from storage.people import People
+from storage.sessions import SqliteMailbox, SqliteSessions
+from storage.views import Views
 
 log = structlog.get_logger("app")
 
 
 def now() -> datetime:
     return datetime.now(UTC)
+
+
+async def serve(config: Config, *, ready: Callable[[], None] | None = None) -> None:
+    """Run Threadmill until cancelled. `ready` is called once the page answers.
+
+    Raises StorageError and `bot.web.server.CannotListen` when it cannot start.
+    """
+    listener = listen(config.web.host, config.web.port)
+    with contextlib.closing(listener):
+        async with opened(config.bot.data) as database, Application.made(config, database) as application:
+            async with asyncio.TaskGroup() as group:
+                web = application.web
+                await application.start(group)
+                group.create_task(serve_web(web.asgi, listener, ready=ready, close=web.close), name="web")
+
+
+class Application:
+    """Everything that runs, connected."""
+
+    def __init__(self, config: Config, database: Database, models: ModelChain) -> None:
+        clock = now
+        self.models = models
+        engine = self.engine = EmbeddedEngine(max_awake=config.limits.awake_sessions)
+        wiring = Wiring(engine)
+        metrics = Metrics()
+        self.hub = EventHub()
+
+        # what is remembered
+        inbox, outbox, views = Inbox(database), SqliteOutbox(database), Views(database)
+        sessions, mailbox = SqliteSessions(database, wiring), SqliteMailbox(database, wiring)
+        self.journal = SqliteJournal(database, f"{uuid4().hex[:12]}", wiring, config.bot.timezone)
+        self._audit = AuditLog(database)
+        self._audit_head = config.bot.data / "audit.head"
+        files = FileStore(config.bot.data / "files", database)
+
+        # who there is
+        people = People(database, LIMITS)
+        self.directory = Directory(people)
+        desk = PairingDesk(people, self.directory)
+        commands = Commands()
+
+        # what talks
+        context = partial(ChannelContext, files=files)
+        local = {
+            name: LocalChannel(context(name=name), shown=lambda shown: self.hub.changed(shown.where.key))
+            for name in sorted(LOCAL_CHANNELS)
+        }
+        self.connections = Connections(
+            ready=dict(local),
+            makers={
+                name: partial(_make, configured, lambda name=name: context(name=name, commands=commands.specs()))  # type: ignore[misc]
+                for name, configured in config.channels.items()
+            },
+        )
+        self.presence = Presence(self.connections.find)
+        watching = Watching(self.hub, self.presence, metrics, clock)
+        self.courier = Courier(
+            CourierParts(
+                outbox=outbox,
+                routes=Reach(self.directory, sessions, self.connections.find),
+                channel=self.connections.channel,
+                clock=clock,
+                fallback_after=config.delivery.fallback_after,
+                max_age=config.delivery.max_age,
+                ended=watching.delivered,
+            )
+        )
+        wiring.connect(notify=self.courier.notify, gone=watching.ended)
+
+        # what thinks
+        self.current = current = Current(config, self.directory)
+        team = Team(
+            sessions=sessions,
+            mailbox=mailbox,
+            engine=engine,
+            profiles=current,
+            threads=self.connections,
+            clock=clock,
+        )
+        toolbox = _toolbox(team, sessions, self.journal, models)
+        self.runner = TurnRunner(
+            TurnParts(
+                journal=self.journal,
+                sessions=sessions,
+                models=models,
+                profiles=current,
+                toolbox=toolbox,
+                context=Context(models, current, toolbox, clock),
+                live=watching,
+                rights=Rights(current, sessions),
+                clock=clock,
+            )
+        )
+
+        # what decides
+        self.dispatcher = Dispatcher(
+            DispatchParts(
+                inbox=inbox,
+                sessions=sessions,
+                mailbox=mailbox,
+                team=team,
+                people=self.directory,
+                greeter=desk,
+                commands=commands,
+                buttons=_NoButtons(),
+                speaker=Speaker(outbox, self.courier.notify, clock),
+                rooms=outbox,
+                routes=current.routes,
+                own_accounts=frozenset,
+                decided=watching.decided,
+                clock=clock,
+            )
+        )
+        letters = DeadLetters(views, outbox, inbox, self.dispatcher, self.courier.notify, clock)
+        targets = Targets(sessions)
+        commands.add(
+            [
+                help.command(commands.all),
+                spawn.command(team, current),
+                agents_command.command(sessions),
+                steer.command(team, targets),
+                kill.command(team, sessions, targets),
+                stop.command(team, targets),
+                status.command(sessions, current, targets),
+                history.command(self.journal, targets),
+                send.command(team, targets),
+                focus.focus(sessions, targets),
+                focus.unfocus(sessions),
+                new.command(sessions, targets),
+                model.command(sessions, models, current, targets),
+                queue.command(sessions, current, targets),
+                cost.command(views),
+                retry.command(team, targets),
+                pairing.approve(desk),
+                pairing.deny(desk),
+                pairing.link(desk),
+                whoami.command(),
+                health.command(self.connections.health, models, lambda: engine.awake),
+                deadletters.command(lambda: letters),
+            ]
+        )
+        current.knows_commands(commands.names())
+        self._intakes = {
+            name: ChannelIntake(name, inbox, self.dispatcher, clock) for name in (*LOCAL_CHANNELS, *config.channels)
+        }
+
+        # what is looked at
+        _measure(metrics, database, engine, self.courier, self.dispatcher, self.connections)
+        self.is_ready = False
+        assert config.web.token is not None, "bot.config.token settles it"
+        self.web = create_web(
+            WebParts(
+                views=views,
+                hub=self.hub,
+                receive={str(name): channel.receive for name, channel in local.items()},
+                health=self.connections.health,
+                ready=lambda: self.is_ready,
+                metrics=metrics.text,
+                dead_letters=letters,
+                token=config.web.token.get_secret_value(),
+                clock=clock,
+                hosts=frozenset(config.web.allowed_hosts),
+                commands=commands.specs(),
+                agents=lambda: [
+                    AgentCard(name=each.name, description=each.description, model=each.model)
+                    for each in current.config.agents.values()
+                ],
+                file=partial(_stored_file, files),
+                rehearsal=config.rehearsing,
+            )
+        )
+
+    @classmethod
+    @asynccontextmanager
+    async def made(cls, config: Config, database: Database) -> AsyncIterator[Application]:
+        """Made, and given back in good order: turns released, the audit log's head noted, clients closed."""
+        async with AsyncExitStack() as stack:
+            models = build(config.models)
+            stack.push_async_callback(models.close)
+            application = cls(config, database, models)
+            stack.push_async_callback(application.note_audit_head)
+            stack.push_async_callback(application.journal.release)
+            await application.directory.refresh()
+            yield application
+
+    async def start(self, group: asyncio.TaskGroup) -> None:
+        """Take up what a former run left, and serve in `group` until cancelled."""
+        group.create_task(self.engine.run(self.runner.activate), name="engine")
+        group.create_task(self.courier.run(), name="courier")
+        group.create_task(self.connections.run(lambda name: self._intakes[name]), name="channels")
+        group.create_task(self.dispatcher.run(), name="dispatcher")
+        group.create_task(self.presence.run(), name="presence")
+        group.create_task(self._wake_due(), name="alarm")
+        group.create_task(self._follow_edits(), name="config")
+        group.create_task(self._keep_audit_head(), name="audit")
+        group.create_task(self.models.preload(), name="preload")
+        for session in await self.journal.to_resume():
+            self.engine.wake(session)
+        self.is_ready = True
+
+    async def _wake_due(self) -> None:
+        """Wake parked turns whose time has come."""
+        while True:
+            due, _ = await self.journal.due(now())
+            for session in due:
+                self.engine.wake(session)
+            await asyncio.sleep(1.0)
+
+    async def _follow_edits(self) -> None:
+        def broken(problems: object) -> None:
+            log.error("the edited configuration is broken; the old one stays", problems=str(problems))
+
+        async for change in ConfigWatch(self.current.config, broken=broken).changes():
+            try:
+                self.current.apply(change.config)
+            except ValueError as error:
+                broken(error)
+                continue
+            log.info("configuration taken over", needs_restart=list(change.needs_restart))
+
+    async def note_audit_head(self) -> None:
+        """Write the end of the audit log beside the database, so that a cut is found."""
+        head = await self._audit.head()
+        await asyncio.to_thread(write_head, self._audit_head, head)
+
+    async def _keep_audit_head(self) -> None:
+        while True:
+            await asyncio.sleep(60.0)
+            await self.note_audit_head()
+
+
+class _NoButtons:
+    """No buttons are shown yet whose meaning is stored."""
+
+    async def meaning(self, button: str, where: object) -> str | None:
+        return button if button.startswith("/") else None
+
+
+def _stored_file(files: FileStore, digest: str) -> Path | None:
+    try:
+        path = files.path(digest)
+    except ValueError:
+        return None
+    return path if path.is_file() else None
+
+
+def _make(configured: ConfiguredChannel, context: Callable[[], ChannelContext]) -> Channel:
+    """Make a platform's adapter; imports its library."""
+    module = import_module(f"channels.{configured.kind}")
+    channel: Channel = module.create(configured.settings, context())
+    return channel
+
+
+def _toolbox(team: Team, sessions: Sessions, journal: Journal, models: ModelChain) -> Toolbox:
+    return Toolbox(
+        [
+            SpawnTool(team, lambda: [info.name for info in models.infos()]),
+            SubagentsTool(team, sessions),
+            SendTool(team, sessions, journal),
+            ListTool(sessions, journal),
+            HistoryTool(sessions, journal),
+        ]
+    )
+
+
+def _measure(
+    metrics: Metrics,
+    database: Database,
+    engine: EmbeddedEngine,
+    courier: Courier,
+    dispatcher: Dispatcher,
+    connections: Connections,
+) -> None:
+    metrics.counter("storage_commits", "Commits of the database", lambda: database.commits)
+    metrics.counter("storage_writes", "Writes that shared these commits", lambda: database.writes)
+    metrics.gauge("sessions_awake", "Sessions whose turn runs", lambda: engine.awake)
+    metrics.gauge("sessions_queued", "Sessions that wait for room to run", lambda: engine.queued)
+    metrics.gauge("lanes_busy", "Places with something on its way", lambda: courier.busy_lanes)
+    metrics.gauge("events_undecided", "Events that are not routed yet", lambda: dispatcher.waiting)
+    metrics.channels(lambda: {name: state.state.value == "connected" for name, state in connections.health().items()})

@@ -1,16 +1,16 @@
-"""The connected channels: opened, supervised, asked for their health.
+"""The connected channels: made, opened, supervised, asked for their health.
 
 A channel that cannot connect is tried again with backoff and disturbs nobody; one whose token is refused waits
-longer, and says in its health what a person must do.
+longer, and says in its health what a person must do. Platforms' libraries take a second or two to import, so that
+is done in a thread of its own, while the page already serves.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 
 import structlog
 
@@ -20,6 +20,7 @@ from channels.base import (
     Capability,
     Channel,
     ChannelName,
+    ChannelState,
     DeliveryKey,
     Health,
     Intake,
@@ -36,23 +37,41 @@ _LONGEST_BACKOFF_SECONDS = 60.0
 _REJECTED_BACKOFF_SECONDS = 300.0  # only a person can help; look again now and then
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Connections:
-    """All channels by name, opened."""
+    """All configured channels by name. `makers` make them; the ones that are cheap are given ready."""
 
-    channels: Mapping[ChannelName, Channel]
+    def __init__(
+        self, ready: Mapping[ChannelName, Channel], makers: Mapping[ChannelName, Callable[[], Channel]]
+    ) -> None:
+        self._channels: dict[ChannelName, Channel] = dict(ready)
+        self._makers = makers
+        self._began = datetime.now(UTC)
+        self._failed: dict[ChannelName, str] = {}
+
+    def find(self, name: ChannelName) -> Channel | None:
+        """The channel, if it is made already."""
+        return self._channels.get(name)
 
     def channel(self, name: ChannelName) -> Channel | None:
-        return self.channels.get(name)
+        """The channel; None when it is not configured. Raises Unavailable while it is being made."""
+        found = self._channels.get(name)
+        if found is None and name in self._makers:
+            raise Unavailable(self._failed.get(name, f"{name} is starting"))
+        return found
 
-    def health(self) -> dict[ChannelName, Health]:
-        return {name: channel.health() for name, channel in self.channels.items()}
+    def health(self) -> dict[str, Health]:
+        known: dict[str, Health] = {name: channel.health() for name, channel in self._channels.items()}
+        for name in self._makers:
+            if name not in known:
+                state = ChannelState.DOWN if name in self._failed else ChannelState.CONNECTING
+                known[name] = Health(state=state, since=self._began, detail=self._failed.get(name, ""))
+        return known
 
     def opening(
         self, session: SessionId, near: ThreadRef, title: str, first_text: str, anchor: str | None
     ) -> Opening | None:
         """See `agents.team.Threads`."""
-        channel = self.channels.get(near.channel)
+        channel = self._channels.get(near.channel)
         if channel is None or Capability.THREADS not in channel.capabilities:
             return None
         room = near.in_room
@@ -67,37 +86,43 @@ class Connections:
         return Opening(home=home, request=request)
 
     async def run(self, intake: Callable[[ChannelName], Intake]) -> None:
-        """Keep every channel connected until cancelled."""
+        """Make what is not made yet, and keep every channel connected until cancelled."""
         async with asyncio.TaskGroup() as group:
-            for name, channel in self.channels.items():
-                group.create_task(_supervise(channel, intake(name)), name=f"channel-{name}")
+            for name, channel in self._channels.items():
+                group.create_task(_serve(channel, intake(name)), name=f"channel-{name}")
+            for name, make in self._makers.items():
+                try:
+                    made = await asyncio.to_thread(make)
+                except Exception as error:
+                    log.exception("channel cannot be made", channel=name)
+                    self._failed[name] = f"it cannot be made: {error}"
+                    continue
+                self._channels[name] = made
+                group.create_task(_serve(made, intake(name)), name=f"channel-{name}")
 
 
-@asynccontextmanager
-async def opened(channels: Iterable[Channel]) -> AsyncIterator[Connections]:
-    """Open the channels (no network call yet), and close them at the end."""
-    async with AsyncExitStack() as stack:
-        entered = {channel.name: await stack.enter_async_context(channel) for channel in channels}
-        yield Connections(channels=entered)
+async def _serve(channel: Channel, intake: Intake) -> None:
+    with structlog.contextvars.bound_contextvars(channel=channel.name):
+        async with channel:
+            await _supervise(channel, intake)
 
 
 async def _supervise(channel: Channel, intake: Intake) -> None:
     loop = asyncio.get_running_loop()
     pause = _FIRST_BACKOFF_SECONDS
-    with structlog.contextvars.bound_contextvars(channel=channel.name):
-        while True:
-            began = loop.time()
-            try:
-                await channel.run(intake)
-                log.warning("channel returned; connecting again")
-            except Unavailable as error:
-                log.warning("channel unavailable", reason=str(error))
-            except Rejected as error:
-                log.exception("channel refused us", reason=str(error))
-                pause = max(pause, _REJECTED_BACKOFF_SECONDS)
-            except Exception:
-                log.exception("channel failed")
-            if loop.time() - began > _LONGEST_BACKOFF_SECONDS:
-                pause = _FIRST_BACKOFF_SECONDS
-            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311
-            pause = min(_LONGEST_BACKOFF_SECONDS, pause * 2)
+    while True:
+        began = loop.time()
+        try:
+            await channel.run(intake)
+            log.warning("channel returned; connecting again")
+        except Unavailable as error:
+            log.warning("channel unavailable", reason=str(error))
+        except Rejected as error:
+            log.error("channel refused us", reason=str(error))  # noqa: TRY400 - the sentence is enough
+            pause = _REJECTED_BACKOFF_SECONDS
+        except Exception:
+            log.exception("channel failed")
+        if loop.time() - began > _LONGEST_BACKOFF_SECONDS and pause < _REJECTED_BACKOFF_SECONDS:
+            pause = _FIRST_BACKOFF_SECONDS
+        await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311
+        pause = min(_LONGEST_BACKOFF_SECONDS, pause * 2)

@@ -32,11 +32,11 @@ class Reach:
         self._sessions = sessions
         self._channel = channel
 
-    async def next_place(self, session: SessionId | None, tried: Sequence[ThreadRef]) -> ThreadRef | None:
+    async def next_place(self, session: str | None, tried: Sequence[ThreadRef]) -> ThreadRef | None:
         """The first private place of the owner, on a channel that is connected and was not tried."""
         if session is None:
             return None
-        found = await self._sessions.session(session)
+        found = await self._sessions.session(SessionId(session))
         if found is None:
             return None
         passed = {place.channel for place in tried}

@@ -9,14 +9,16 @@ from agents.ports import Engine
 
 
 class Wiring:
-    """Fulfils `agents.ports.Signals`. Made before the courier is, which is named by `deliver`."""
+    """Fulfils `agents.ports.Signals`. Made before those it passes on to: `connect` names them."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._notify: Callable[[str], None] = lambda _: None
+        self._gone: Callable[[SessionId], None] = lambda _: None
 
-    def deliver(self, notify: Callable[[str], None]) -> None:
+    def connect(self, *, notify: Callable[[str], None], gone: Callable[[SessionId], None]) -> None:
         self._notify = notify
+        self._gone = gone
 
     def mail(self, session: SessionId) -> None:
         self._engine.wake(session)
@@ -26,3 +28,4 @@ class Wiring:
 
     def ended(self, session: SessionId) -> None:
         self._engine.abort(session)
+        self._gone(session)

@@ -76,6 +76,15 @@ class Inbox:
         row = await self._database.read(lambda tx: tx.execute(SQL["message"], query).fetchone())
         return None if row is None else Stored(n=row["n"], event=_event(row))
 
+    async def revive(self, n: int) -> Stored | None:
+        """Decide anew on a dead event. None: there is no such one."""
+        row = await self._database.write(lambda tx: tx.execute(SQL["revive"], {"n": n}).fetchone())
+        return None if row is None else Stored(n=row["n"], event=_event(row))
+
+    async def drop(self, n: int) -> bool:
+        """Let a dead event go. False: there is none."""
+        return await self._database.write(lambda tx: tx.execute(SQL["drop"], {"n": n}).rowcount > 0)
+
     async def reword(self, n: int, text: str) -> None:
         await self._database.write(lambda tx: tx.execute(SQL["reword_message"], {"n": n, "text": text}).rowcount)
 

@@ -8,11 +8,10 @@ is on the disk.
 from __future__ import annotations
 
 import asyncio
-import errno
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from pydantic import SecretStr
@@ -47,13 +46,13 @@ def run_until_stopped(config: Config) -> None:
     try:
         asyncio.run(_serve(config, ready))
     except Exception as error:
-        known = _known_failure(error, config)
+        known = _known_failure(error)
         if known is None:
             raise
         raise Failed(known) from error
 
 
-async def _serve(config: Config, ready: object) -> None:
+async def _serve(config: Config, ready: Callable[[], None]) -> None:
     from bot.app import serve
 
     loop = asyncio.get_running_loop()
@@ -77,27 +76,15 @@ async def _serve(config: Config, ready: object) -> None:
             raise
 
 
-def _known_failure(error: BaseException, config: Config) -> str | None:
-    """The sentence for what went wrong at start, when all of it is something that a person can put right."""
+def _known_failure(error: BaseException) -> str | None:
+    """The sentence for what went wrong, when all of it is something that a person can put right."""
+    from bot.web.server import CannotListen
     from storage.database import StorageError
 
-    sentences = []
-    for leaf in _leaves(error):
-        if isinstance(leaf, StorageError):
-            sentences.append(str(leaf))
-        elif isinstance(leaf, OSError) and leaf.errno == errno.EADDRINUSE:
-            sentences.append(
-                f"port {config.web.port} on {config.web.host} is taken: is Threadmill running already?"
-                " Another one is chosen with THREADMILL_PORT or `port` under [web]"
-            )
-        elif isinstance(leaf, OSError) and leaf.errno in {errno.EADDRNOTAVAIL, errno.EACCES}:
-            sentences.append(
-                f"cannot listen on {config.web.host}:{config.web.port} ({leaf.strerror}): change `host` or `port`"
-                " under [web]"
-            )
-        else:
-            return None
-    return "\n".join(dict.fromkeys(sentences)) or None
+    leaves = list(_leaves(error))
+    if not all(isinstance(leaf, (StorageError, CannotListen)) for leaf in leaves):
+        return None
+    return "\n".join(dict.fromkeys(str(leaf) for leaf in leaves))
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:

@@ -34,3 +34,9 @@ update inbox set text = :text where n = :n
 -- name: bound_places
 select b.place from bindings b join sessions s on s.id = b.session
 where b.place >= :channel || ':' and b.place < :channel || ';' and s.state <> 'ended'
+
+-- name: revive
+update inbox set state = 'new', decision = null where n = :n and state = 'dead' returning *
+
+-- name: drop
+update inbox set state = 'ignored', decision = 'dropped by a person' where n = :n and state = 'dead'

@@ -1,0 +1,50 @@
+"""The configuration as it is now: what an edit of the file changes while Threadmill runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from agents.base import AgentName
+from agents.ports import Profile
+from bot.config import Config
+from bot.config.kinds import ALWAYS_THERE
+from bot.people import Directory
+from bot.router import Routes
+from channels.base import ChannelName
+
+LOCAL_CHANNELS = frozenset(ChannelName(name) for name in ALWAYS_THERE)
+
+
+class Current:
+    """Fulfils `agents.ports.Profiles`, and gives the router its rules."""
+
+    def __init__(self, config: Config, people: Directory) -> None:
+        self._people = people
+        self._commands: tuple[str, ...] = ()
+        self.apply(config)
+
+    def knows_commands(self, names: Sequence[str]) -> None:
+        """The chat commands that there are."""
+        self._commands = tuple(names)
+        self.apply(self.config)
+
+    def apply(self, config: Config) -> None:
+        """Take over an edit. Raises ValueError and keeps the old one when people contradict each other."""
+        self._people.configure(config.people.values(), default_role=config.default_role, token_channels=LOCAL_CHANNELS)
+        self.config = config
+        self._routes = Routes(
+            rules=config.routes,
+            first_agent=next(iter(config.agents), None),
+            local_channels=LOCAL_CHANNELS,
+            commands=self._commands,
+            timezone=config.bot.timezone,
+        )
+
+    def profile(self, name: AgentName) -> Profile | None:
+        return self.config.agents.get(name)
+
+    def names(self) -> Sequence[AgentName]:
+        return tuple(self.config.agents)
+
+    def routes(self) -> Routes:
+        return self._routes
