@@ -88,7 +88,7 @@ class Directory:
         token_channels: frozenset[ChannelName] = frozenset(),
     ) -> None:
         """Take over a configuration. `token_channels` are those that only somebody with the bearer token reaches
-        (page, console, HTTP): he runs the bot, so he is its owner there, and with the accounts that he links from there.
+        (page, console, HTTP): he runs the bot, so he is its owner, there and with accounts linked from there.
 
         Raises ValueError with a sentence, and keeps the old picture, when two people have one account or a
         name could be taken for an account.
