@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,20 +14,9 @@ from bot.cli.options import config_option, json_option, loaded
 from bot.cli.output import clean, coloured, print_json
 
 if TYPE_CHECKING:
-    from channels.checks import Check, CheckResult
+    from bot.cli.examine import Examined
 
-_TIMEOUT_SECONDS = 20.0
-_AT_ONCE = 16
 _COLOURS = {"ok": "green", "warning": "yellow", "failed": "red", "skipped": "bright_black"}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Examined:
-    """A check that has run."""
-
-    id: str
-    result: CheckResult
-    seconds: float
 
 
 @click.command()
@@ -43,7 +29,10 @@ def doctor(config_file: Path | None, as_json: bool, offline: bool) -> None:
     Each line has an id, a result, what was seen and what to do. Ends with 1 when one fails. Models are
     asked for a few tokens, which costs a tiny amount; --offline leaves them and the platforms out.
     """
+    import asyncio
+
     from bot.cli import doctor_checks, doctor_machine
+    from bot.cli.examine import run_checks
 
     try:
         config = loaded(config_file)
@@ -62,36 +51,6 @@ def doctor(config_file: Path | None, as_json: bool, offline: bool) -> None:
         click.echo(", ".join(f"{count} {name}" for name, count in counts.items() if count), err=True)
     if any(one.result.result.value == "failed" for one in examined):
         raise SystemExit(1)
-
-
-async def run_checks(
-    checks: Sequence[Check], done: Callable[[], None] = lambda: None, timeout_seconds: float = _TIMEOUT_SECONDS
-) -> list[Examined]:
-    """Run them at once, each with its own time-out; the results in the order of the checks."""
-    room = asyncio.Semaphore(_AT_ONCE)
-
-    async def one(check: Check) -> Examined:
-        async with room:
-            began = time.monotonic()
-            result = await _result(check, timeout_seconds)
-            done()
-            return Examined(id=check.id, result=result, seconds=time.monotonic() - began)
-
-    return list(await asyncio.gather(*(one(check) for check in checks)))
-
-
-async def _result(check: Check, timeout_seconds: float) -> CheckResult:
-    from channels.checks import failed
-
-    try:
-        async with asyncio.timeout(timeout_seconds):
-            return await check.run()
-    except TimeoutError:
-        return failed(
-            f"no answer within {timeout_seconds:g} s", "look whether the network or the disk is slow, and try again"
-        )
-    except Exception as error:  # noqa: BLE001 - a check that breaks is a finding, not the end of the others
-        return failed(f"the check itself broke: {type(error).__name__}: {error}", "report this as a bug of Threadmill")
 
 
 def _as_json(one: Examined) -> dict[str, object]:

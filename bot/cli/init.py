@@ -6,7 +6,6 @@ be shown and versioned. Without a terminal everything comes from options and the
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
 from collections.abc import Mapping
@@ -97,8 +96,10 @@ def _check(file: Path, answers: Answers) -> None:
 
 def _prove(file: Path) -> None:
     """A round trip with each model and platform. Raises Failed when one does not answer as it should."""
+    import asyncio
+
     from bot.cli import doctor_checks
-    from bot.cli.doctor import run_checks
+    from bot.cli.examine import run_checks
     from bot.config import load
     from channels.checks import Result
 

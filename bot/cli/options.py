@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -52,6 +51,8 @@ def read_views(config: Config, work: Callable[[Views], Awaitable[T]]) -> T:
 
 
 def read_database(config: Config, work: Callable[[Database], Awaitable[T]]) -> T:
+    import asyncio
+
     from storage.database import StorageError, opened_for_reading
 
     async def look() -> T:

@@ -21,6 +21,32 @@ if TYPE_CHECKING:
     from storage.people import Link
 
 LOCAL = ("web", "console", "api")
+CHAT_COMMANDS = (
+    "help",
+    "spawn",
+    "agents",
+    "steer",
+    "kill",
+    "stop",
+    "status",
+    "history",
+    "send",
+    "focus",
+    "unfocus",
+    "new",
+    "model",
+    "queue",
+    "cost",
+    "retry",
+    "monitor",
+    "approve",
+    "deny",
+    "link",
+    "whoami",
+    "health",
+    "deadletters",
+)
+"""The commands of the outside contract, known here without making the parts that carry them out."""
 
 
 @click.group()
@@ -143,21 +169,12 @@ def _asked(config: Config, inbound: Inbound, links: list[Link], session: Session
             rules=config.routes,
             first_agent=next(iter(config.agents), None),
             local_channels=local,
-            commands=command_names(),
+            commands=CHAT_COMMANDS,
             timezone=config.bot.timezone,
         ),
         now=inbound.sent_at,
         root_owner=root_owner,
     )
-
-
-def command_names() -> tuple[str, ...]:
-    """One file in `bot/commands` is one command."""
-    from pkgutil import iter_modules
-
-    from bot import commands
-
-    return tuple(found.name for found in iter_modules(commands.__path__) if found.name != "base")
 
 
 def _decision(routed: Routed) -> dict[str, Any]:

@@ -12,7 +12,6 @@ import os
 import select
 import sys
 import time
-from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -22,6 +21,7 @@ from bot.cli.client import ServerEvent
 from bot.cli.conversation import Connection, Conversation
 from bot.cli.failed import Failed
 from bot.cli.output import clean, coloured
+from bot.cli.route import CHAT_COMMANDS
 
 readline: ModuleType | None
 try:
@@ -258,11 +258,5 @@ class _history(contextlib.AbstractContextManager[None]):  # noqa: N801 - used li
 
 
 def _completed(text: str, state: int) -> str | None:
-    matching = [f"/{name} " for name in _command_names() if f"/{name}".startswith(text)] if text.startswith("/") else []
+    matching = [f"/{name} " for name in CHAT_COMMANDS if f"/{name}".startswith(text)] if text.startswith("/") else []
     return matching[state] if state < len(matching) else None
-
-
-def _command_names() -> Iterable[str]:
-    from bot.cli.route import command_names
-
-    return command_names()

@@ -99,7 +99,8 @@ class ConfigWatch:
             if problems:
                 raise ConfigInvalid(problems)
         except ConfigInvalid as error:
-            _log.error("the edited configuration is not used, the old one stays:\n%s", error)
+            for problem in error.problems:
+                _log.error("the edited configuration is not used, the old one stays: %s", problem)
             if self._broken is not None:
                 self._broken(error.problems)
             return None
