@@ -86,6 +86,7 @@ class News:
 
     places: frozenset[str]
     sessions: frozenset[SessionId]  # whose `Doing` changed
+    turned: frozenset[SessionId]  # of these, who began, ended, changed state or spent money
     events: tuple[Event, ...]
     reload: bool
     closed: bool  # the hub has closed: nothing will come any more
@@ -100,6 +101,7 @@ class Subscription:
         self._arrived = asyncio.Event()
         self._places: set[str] = set()
         self._sessions: set[SessionId] = set()
+        self._turned: set[SessionId] = set()
         self._events: list[Event] = []
         self._reload = False
 
@@ -119,11 +121,12 @@ class Subscription:
         news = News(
             places=frozenset(self._places),
             sessions=frozenset(self._sessions),
+            turned=frozenset(self._turned),
             events=tuple(self._events),
             reload=self._reload,
             closed=self._hub.closed,
         )
-        self._places, self._sessions, self._events, self._reload = set(), set(), [], False
+        self._places, self._sessions, self._turned, self._events, self._reload = set(), set(), set(), [], False
         if not self._hub.closed:
             self._arrived.clear()
         return news
@@ -137,6 +140,8 @@ class Subscription:
 
     def put_event(self, event: Event) -> None:
         self._sessions.add(event.session)
+        if event.kind in _COARSE or event.kind == "cost":
+            self._turned.add(event.session)
         if self._keeps_events:
             self._keep(event)
         self._arrived.set()

@@ -1,0 +1,207 @@
+"""`GET /api/v1/events`: what happens, as it happens, without a gap.
+
+Things said come from the timeline, each with its number as the event's id: a reader that was away sends the last
+number that it saw and gets everything since. Between them stands what is transient: text as it is written,
+tools as they run. Programs get these as small events; pages (`view=page`) get the whole live bubble as HTML a few times
+a second, so that a page that is slow or joins late shows the same as any other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+
+from agents.base import SessionId
+from bot.events import Event, News, Subscription
+from bot.web.parts import WebParts
+from bot.web.problems import Problem
+from bot.web.sse import HEARTBEAT, event
+from storage.view_rows import MessageRow, as_json
+
+READERS = 500  # event streams at once
+_HEARTBEAT_SECONDS = 15.0
+_PAGE_SECONDS = 0.1  # between two pictures of a live bubble
+_MISSED = 500  # rows of one read while catching up
+_ROWS = 50  # places or sessions told at once to an overview
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What a reader asked for. `after` None: from now on."""
+
+    place: str | None = None
+    session: SessionId | None = None
+    after: int | None = None
+    page: bool = False
+
+
+def stream(parts: WebParts, wanted: Wanted) -> AsyncGenerator[bytes, None]:
+    """Raises Problem when too many read already."""
+    if parts.hub.readers >= READERS:
+        raise Problem(503, f"{READERS} event streams are open already. Close some.", headers={"retry-after": "10"})
+    return _Page(parts, wanted).events() if wanted.page else _Program(parts, wanted).events()
+
+
+class _Reader:
+    """What both kinds of reader share: the timeline from a number on."""
+
+    def __init__(self, parts: WebParts, wanted: Wanted) -> None:
+        self._parts = parts
+        self._wanted = wanted
+        self._last = 0
+
+    async def _begin(self) -> None:
+        after = self._wanted.after
+        newest = await self._parts.views.last_number()
+        # a number that we never gave (another data folder): begin now rather than stay silent for ever
+        self._last = newest if after is None or after > newest else after
+
+    async def _new_messages(self) -> Sequence[MessageRow]:
+        views, place = self._parts.views, self._wanted.place
+        if place is not None:
+            rows = await views.messages(place, after=self._last, limit=_MISSED)
+        else:
+            rows = await views.messages_everywhere(after=self._last, limit=_MISSED)
+        if rows:
+            self._last = rows[-1].n
+        return rows
+
+    async def _watch_bound(self, reader: Subscription) -> SessionId | None:
+        """Follow the session that belongs to the place, which may be a new one."""
+        if self._wanted.place is None:
+            return None
+        bound = await self._parts.views.session_in(self._wanted.place)
+        if bound is None or bound.state == "ended":
+            return None
+        reader.watch(SessionId(bound.id))
+        return SessionId(bound.id)
+
+
+class _Program(_Reader):
+    """A reader that wants every event."""
+
+    async def events(self) -> AsyncGenerator[bytes, None]:
+        wanted = self._wanted
+        everything = wanted.place is None and wanted.session is None
+        with self._parts.hub.subscribe(
+            place=wanted.place, everywhere=everything, every_session=everything, overview=not everything, events=True
+        ) as reader:
+            await self._begin()
+            if wanted.session is not None:
+                reader.watch(wanted.session)
+            mine = wanted.session or await self._watch_bound(reader)
+            news: News | None = None
+            while True:
+                if news is None or news.places:
+                    async for chunk in self._said():
+                        yield chunk
+                news = await reader.wait(_HEARTBEAT_SECONDS)
+                if news is None:
+                    yield HEARTBEAT
+                    continue
+                if news.closed:
+                    return
+                if news.reload:
+                    yield event("reload", {"after": self._last})
+                if not everything and wanted.session is None and any(told.kind == "turn" for told in news.events):
+                    mine = await self._watch_bound(reader)
+                for told in news.events:
+                    if everything or told.session == mine:
+                        yield _told(told)
+
+    async def _said(self) -> AsyncGenerator[bytes, None]:
+        if self._wanted.session is not None:
+            return
+        while rows := await self._new_messages():
+            for row in rows:
+                yield event("message", as_json(row), id=row.n)
+
+
+class _Page(_Reader):
+    """A page: one thread whole, and the outlines of everything else."""
+
+    def __init__(self, parts: WebParts, wanted: Wanted) -> None:
+        super().__init__(parts, wanted)
+        self._session: SessionId | None = None
+        self._waiting: str | None = None
+        self._picture = ""
+
+    async def events(self) -> AsyncGenerator[bytes, None]:
+        with self._parts.hub.subscribe(everywhere=True, overview=True) as reader:
+            await self._begin()
+            self._session = await self._watch_bound(reader)
+            for chunk in await self._thread_now():
+                yield chunk
+            while True:
+                news = await reader.wait(_HEARTBEAT_SECONDS)
+                if news is None:
+                    yield HEARTBEAT
+                    continue
+                if news.closed:
+                    return
+                began = time.monotonic()
+                for chunk in await self._take(news, reader):
+                    yield chunk
+                # what takes long to draw is drawn less often
+                await asyncio.sleep(min(1.0, max(_PAGE_SECONDS, 5 * (time.monotonic() - began))))
+
+    async def _take(self, news: News, reader: Subscription) -> list[bytes]:
+        chunks = [event("reload", {})] if news.reload else []
+        if self._wanted.place in news.places or news.turned:
+            self._session = await self._watch_bound(reader)
+            chunks += await self._thread_now()
+        elif self._session in news.sessions:
+            chunks += self._live()
+        return [*chunks, *await self._outlines(news)]
+
+    async def _thread_now(self) -> list[bytes]:
+        """New messages, what is on its way, and the live bubble: in this order, so that nothing shows twice."""
+        place = self._wanted.place
+        if place is None:
+            return []
+        from bot.web import fragments
+
+        chunks = []
+        rows = await self._new_messages()
+        chunks += [event("message", fragments.message(row), id=row.n) for row in rows]
+        waiting = fragments.waiting(await self._parts.views.waiting(place))
+        if waiting != self._waiting:
+            self._waiting = waiting
+            chunks.append(event("waiting", {"html": waiting}))
+        return [*chunks, *self._live()]
+
+    def _live(self) -> list[bytes]:
+        if self._session is None:
+            return []
+        from bot.web import fragments
+
+        picture = fragments.live(self._parts.hub, self._session)
+        if picture == self._picture:
+            return []
+        self._picture = picture
+        return [event("live", {"session": self._session, "html": picture})]
+
+    async def _outlines(self, news: News) -> list[bytes]:
+        """The rows of the thread list and of the tree that changed."""
+        from bot.web import fragments
+
+        chunks: list[bytes] = []
+        if len(news.places) + len(news.turned) > _ROWS:
+            return [event("overview", {})]
+        for place in news.places:
+            row = await self._parts.views.place(place)
+            if row is not None:
+                chunks.append(event("place", fragments.place(row)))
+        for id in news.turned:
+            session = await self._parts.views.find_session(id)
+            if session is not None:
+                chunks.append(event("session", fragments.outline(session)))
+        if news.turned:
+            chunks.append(event("facts", {}))
+        return chunks
+
+
+def _told(told: Event) -> bytes:
+    return event(told.kind, {"session": told.session, **told.data})
