@@ -34,6 +34,7 @@ from channels.base import (
     Outbound,
     Receipt,
     Rejected,
+    TemporaryFailure,
     ThreadRef,
     Unavailable,
 )
@@ -211,7 +212,13 @@ class DiscordChannel:
         return split(message)
 
     async def send(self, part: Outbound) -> Receipt:
-        return await self._speaker.send(part)
+        try:
+            return await self._speaker.send(part)
+        except TemporaryFailure as error:
+            if error.retry_after is None and self._state is not ChannelState.CONNECTED:
+                # A refusal alone is a hiccup; together with a lost gateway it is an outage.
+                raise Unavailable(f"{error}, and its gateway is not connected") from error
+            raise
 
     async def edit(self, part: Outbound, message_id: str) -> None:
         await self._speaker.edit(part, message_id)

@@ -83,6 +83,7 @@ class GatewayClient(discord.Client):
         self._read = read
         self._lost = lost
         self._rest = rest
+        self._silence_seconds = silence_seconds
         self._identify_pause_seconds = identify_pause_seconds
         super().__init__(
             intents=intents(),
@@ -103,6 +104,8 @@ class GatewayClient(discord.Client):
     def _guarded(self, event: str) -> Callable[[Any], None]:
         def parse(data: Any) -> None:
             try:
+                if event in ("READY", "RESUMED"):
+                    self._suit_patience_to_heartbeat()
                 self._read(event, data if isinstance(data, dict) else {})
             except ChannelError:
                 raise
@@ -111,6 +114,13 @@ class GatewayClient(discord.Client):
                 _log.exception("an event of Discord could not be read and is passed over: %s", event)
 
         return parse
+
+    def _suit_patience_to_heartbeat(self) -> None:
+        """A server may ask for heartbeats more seldom than Discord does: its silence is no death then."""
+        heartbeat = self.ws._keep_alive
+        if heartbeat is not None and heartbeat.interval is not None:
+            patience = max(self._silence_seconds, heartbeat.interval * 1.2)
+            self.ws._max_heartbeat_timeout = heartbeat.heartbeat_timeout = patience
 
     async def before_identify_hook(self, _shard_id: int | None, /, *, initial: bool = False) -> None:
         """Discord asks for 1 to 5 s of patience after it invalidated a session."""

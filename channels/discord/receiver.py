@@ -63,6 +63,7 @@ class Receiver:
         self._direct_rooms: list[str] = []
         self._since = 0  # where this session's gap begins, for rooms without a position of their own
         self._read_again: set[str] = set()
+        self._active: set[str] = set()  # threads that this session told of: not archived
         self._handlers: Mapping[str, Callable[[Mapping[str, Any]], None]] = {
             "READY": self._ready,
             "RESUMED": self._resumed,
@@ -115,6 +116,7 @@ class Receiver:
             roles=self._me.roles if self._me is not None else frozenset(),
         )
         self._since = self.ingress.latest
+        self._active.clear()
         self.ingress.hold_all()
         self._spawn(self._catch_up())
         self._spawn(self._declare_commands())
@@ -151,7 +153,21 @@ class Receiver:
             if after:
                 await self._read_pages(place, after)
             again = channel_id in self._read_again
+        if place.thread is not None and channel_id not in self._active:
+            await self._what_became_of(place)
         self.ingress.release(channel_id)
+
+    async def _what_became_of(self, place: Place) -> None:
+        """A bound thread that is not among the active ones was archived or deleted while we were away."""
+        room = await self._described(place.channel_id)
+        if room is None:
+            return
+        at = self._places.learn_room(room, place.space)
+        event = normalize.thread_changed(room, place, at, self.me, _now())
+        if event is not None:
+            self.ingress.put(Arrival(events=[event], channel_id=place.channel_id, arrived_at=_clock()))
+        elif not at.joined:
+            await self._join(place.channel_id)
 
     async def _read_pages(self, place: Place, after: int) -> None:
         for _ in range(_MOST_PAGES):
@@ -196,6 +212,7 @@ class Receiver:
         guild = Guild.model_validate(data)
         ours = {role.id for role in guild.roles if role.tags is not None and role.tags.bot_id == self.me.user_id}
         self._me = replace(self.me, roles=self.me.roles | ours)
+        self._active.update(thread.id for thread in guild.threads)
         self._newer_in(self._places.learn_guild(guild), guild.id)
 
     def _threads(self, data: Mapping[str, Any]) -> None:
@@ -203,6 +220,7 @@ class Receiver:
         rooms = Guild.model_validate({"id": guild_id, "threads": data.get("threads")}).threads
         for room in rooms:
             self._places.learn_room(room, guild_id)
+            self._active.add(room.id)
         self._newer_in(rooms, guild_id)
 
     def _newer_in(self, rooms: Iterable[Room], guild_id: str) -> None:
@@ -328,18 +346,24 @@ class Receiver:
 
     async def _look_up(self, channel_id: str) -> None:
         """Ask what a channel is that the gateway has not told us of. What arrived there waits meanwhile."""
+        room = await self._described(channel_id)
+        if room is not None:
+            self._places.learn_room(room)
+        self.ingress.release(channel_id)
+
+    async def _described(self, channel_id: str) -> Room | None:
+        """What Discord says of a channel. None when the bot may not know, or Discord does not answer."""
         for pause in _RETRY_SECONDS:
             try:
-                self._places.learn_room(Room.model_validate(await self._rest.get_channel(channel_id)))
-                break
+                return Room.model_validate(await self._rest.get_channel(channel_id))
             except discord.RateLimited as error:
                 await asyncio.sleep(min(error.retry_after, 30.0))
             except (discord.Forbidden, discord.NotFound):
-                _log.warning("events of a channel that the bot may not see are passed over: %s", channel_id)
                 break
             except (discord.DiscordException, aiohttp.ClientError, TimeoutError, OSError, ValueError):
                 await asyncio.sleep(pause)
-        self.ingress.release(channel_id)
+        _log.warning("Discord does not say what the channel %s is; its events are passed over", channel_id)
+        return None
 
     def _remember_direct(self, at: Place) -> Mapping[str, str]:
         if not at.direct or at.room in self._direct_rooms:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import json
 import secrets
 import time
@@ -128,7 +129,8 @@ class Gateway:
 
     def _dispatch(self, session: Session, event: str, data: Any) -> None:
         session.sequence += 1
-        payload = {"op": DISPATCH, "t": event, "s": session.sequence, "d": data}
+        # As it is now, whatever becomes of it before it is sent.
+        payload = {"op": DISPATCH, "t": event, "s": session.sequence, "d": copy.deepcopy(data)}
         session.events.append(payload)
         if session.link is not None:
             session.link.send(payload)

@@ -32,6 +32,7 @@ class Rest:
         self._gateway = gateway
         self._nonces: dict[str, tuple[float, Json]] = {}
         self.calls: list[tuple[str, str]] = []
+        self.bodies: list[Json] = []  # of messages posted and edited
         self.interaction_seconds = 3.0
         self.token_seconds = 900.0
 
@@ -258,6 +259,7 @@ class Rest:
     async def _post(self, request: web.Request) -> Json:
         channel = self._writable(request)
         body, files = await self._body(request, channel["id"])
+        self.bodies.append(body)
         check_message(body, files=len(files))
         nonce = body.get("nonce")
         if nonce is not None and len(str(nonce)) > 25:
@@ -296,6 +298,7 @@ class Rest:
     async def _edit(self, request: web.Request) -> Json:
         message = self._ours(request)
         body = await request.json()
+        self.bodies.append(body)
         check_message({**message, **body}, files=len(message["attachments"]))
         message |= {**changed(message, body), "edited_timestamp": now()}
         self._world.tell("MESSAGE_UPDATE", self._world.seen_by_gateway(message))

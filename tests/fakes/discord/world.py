@@ -162,7 +162,7 @@ class World:
             raise LookupError(f"the message has no button {custom_id!r}, only {known}")
         return self.interacts(channel_id, 3, {"custom_id": custom_id, "component_type": 2}, by=by, message=message)
 
-    def commands_(self, channel_id: str, name: str, options: Json | None = None, *, by: str | None = None) -> str:
+    def gives_command(self, channel_id: str, name: str, options: Json | None = None, *, by: str | None = None) -> str:
         """A person gives a slash command that was declared; the interaction's id."""
         declared = next(command for command in self.commands if command["name"] == name and command["type"] == 1)
         known = {option["name"] for option in declared.get("options", [])}

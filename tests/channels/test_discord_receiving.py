@@ -1,0 +1,425 @@
+"""What happens on Discord reaches the inbox: in order, without gap, without double, whatever the connection does."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from channels.base import ChannelContext, ChannelState, EventId, Inbound, Kind, Rejected, ThreadRef, Unavailable
+from channels.discord import Settings
+from channels.discord.adapter import DiscordChannel
+from tests.conformance.harness import RecordingIntake
+from tests.conformance.rig_discord import COMMANDS, NAME, DiscordRig, StoredFiles, rig
+from tests.fakes.discord import DiscordServer
+
+QUICK_HEARTBEAT_SECONDS = 0.15
+
+
+@pytest.fixture
+async def discord(tmp_path: Path) -> AsyncIterator[DiscordRig]:
+    async with rig(tmp_path) as made:
+        yield made
+
+
+class GatedIntake(RecordingIntake):
+    """Commits only once it is let."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = asyncio.Event()
+        self.let = asyncio.Event()
+
+    async def accept(self, events: Sequence[Inbound], *, cursors: Mapping[str, str] = {}) -> frozenset[EventId]:
+        if events:
+            self.asked.set()
+            await self.let.wait()
+        return await super().accept(events, cursors=cursors)
+
+
+def texts(intake: RecordingIntake) -> list[str]:
+    return [event.text for event in intake.events if event.kind is Kind.MESSAGE]
+
+
+def thread_in(discord: DiscordRig, title: str = "work") -> ThreadRef:
+    """A thread that somebody opened, bound to a session."""
+    world = discord.server.world
+    where = ThreadRef(channel=NAME, space=world.guild_id, room=world.room, thread=world.opens_thread(world.room, title))
+    discord.intake.bound.append(where)
+    return where
+
+
+async def until(happened: Callable[[], bool], timeout_seconds: float = 5.0) -> None:
+    """Let the loop run until something is true that no event tells of."""
+    async with asyncio.timeout(timeout_seconds):
+        while not happened():  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+
+
+# --- commit, then acknowledge --------------------------------------------------------------------
+
+
+@pytest.mark.requirement("P1")
+async def test_an_interaction_is_acknowledged_only_after_its_commit(discord: DiscordRig) -> None:
+    await discord.stop()
+    discord.intake = intake = GatedIntake()
+    discord.channel = discord.new_channel()
+    await discord.run()
+    await until(lambda: bool(discord.server.world.commands))
+    pressed = discord.server.world.gives_command(discord.room.room, "help")
+    await intake.asked.wait()
+    responses = [discord.server.world.interaction(pressed)["response"]]
+    intake.let.set()
+    await until(lambda: discord.server.world.interaction(pressed)["response"] is not None)
+    responses.append(discord.server.world.interaction(pressed)["response"])
+    assert responses == [None, {"type": 5, "data": {"flags": 64}}]
+    assert intake.events[0].text == "/help"
+
+
+@pytest.mark.requirement("P1")
+@pytest.mark.requirement("P2")
+async def test_what_the_inbox_refuses_is_kept_and_committed_in_order_later(discord: DiscordRig) -> None:
+    discord.intake.refuse = True
+    first = await discord.says(discord.room, "one")
+    await discord.says(discord.room, "two")
+    await until(lambda: "inbox" in discord.channel.health().detail)
+    assert not await discord.acknowledged(first)
+    discord.intake.refuse = False
+    await discord.intake.wait_for(2)
+    assert texts(discord.intake) == ["one", "two"]
+    assert await discord.acknowledged(first)
+    await until(lambda: not discord.channel.health().detail)
+
+
+@pytest.mark.slow
+async def test_an_interaction_that_could_not_be_committed_in_time_is_dropped_as_discord_told(
+    discord: DiscordRig,
+) -> None:
+    await until(lambda: bool(discord.server.world.commands))
+    discord.intake.refuse = True
+    given_at = asyncio.get_running_loop().time()
+    late = discord.server.world.gives_command(discord.room.room, "help")
+    await until(lambda: "inbox" in discord.channel.health().detail)
+    await until(lambda: asyncio.get_running_loop().time() > given_at + 2.6)
+    discord.intake.refuse = False
+    await discord.says(discord.room, "after")
+    await discord.intake.wait_for(1)
+    assert texts(discord.intake) == ["after"]
+    assert discord.server.world.interaction(late)["response"] is None
+
+
+# --- everything that happens ---------------------------------------------------------------------
+
+
+async def test_edits_deletions_and_reactions_arrive_once_each(discord: DiscordRig) -> None:
+    message = await discord.says(discord.room, "one")
+    world = discord.server.world
+    await discord.intake.wait_for(1)
+    await discord.edits(discord.room, message, "two")
+    world.previews(discord.room.room, message)
+    world.reacts(discord.room.room, message, "👍")
+    await discord.deletes(discord.room, message)
+    await discord.repeat_last_event()
+    events = await discord.intake.wait_for(4)
+    assert [event.kind for event in events] == [Kind.MESSAGE, Kind.EDIT, Kind.REACTION, Kind.DELETE]
+    assert {event.message_id for event in events} == {message}
+    assert events[3].sender == events[0].sender  # as remembered: Discord does not say who deleted
+
+
+async def test_threads_are_told_of_when_archived_brought_back_and_deleted(discord: DiscordRig) -> None:
+    where = thread_in(discord)
+    world = discord.server.world
+    assert where.thread is not None
+    world.renames(where.thread, "other title")
+    world.archives(where.thread)
+    world.archives(where.thread, archived=False)
+    world.removes(where.thread)
+    events = await discord.intake.wait_for(3)
+    assert [event.kind for event in events] == [Kind.THREAD_ARCHIVED, Kind.THREAD_UNARCHIVED, Kind.THREAD_DELETED]
+    assert {event.where for event in events} == {where}
+
+
+async def test_the_bot_joins_a_thread_again_that_was_brought_back(discord: DiscordRig) -> None:
+    where = thread_in(discord)
+    world = discord.server.world
+    assert where.thread is not None
+    world.archives(where.thread)
+    world.archives(where.thread, archived=False)
+    await until(lambda: world.bot in world.thread_members[where.thread or ""])
+
+
+async def test_a_thread_that_the_gateway_did_not_name_is_looked_up_and_holds_up_nobody(discord: DiscordRig) -> None:
+    world = discord.server.world
+    tell, world.tell = world.tell, lambda _event, _data: None
+    thread = world.opens_thread(world.room, "unheard of")
+    world.tell = tell
+    world.says(thread, "in the unknown thread")
+    await discord.says(discord.room, "elsewhere")
+    events = await discord.intake.wait_for(2)
+    assert {(event.text, event.where.thread) for event in events} == {
+        ("in the unknown thread", thread),
+        ("elsewhere", None),
+    }
+
+
+@pytest.mark.requirement("P6")
+async def test_a_malformed_event_is_passed_over_and_the_connection_stays(discord: DiscordRig) -> None:
+    gateway = discord.server.gateway
+    for event in ("MESSAGE_CREATE", "GUILD_CREATE", "THREAD_UPDATE", "INTERACTION_CREATE", "NEVER_HEARD_OF"):
+        gateway.send_raw(event, {"id": ["not an id"], "channel_id": None})
+        gateway.send_raw(event, "no object")
+    await discord.says(discord.room, "still here")
+    await discord.intake.wait_for(1)
+    assert (gateway.identified, gateway.resumed) == (1, 0)
+
+
+@pytest.mark.requirement("P2")
+async def test_a_burst_of_2000_messages_arrives_whole_and_in_order(discord: DiscordRig) -> None:
+    for number in range(2000):
+        discord.server.world.says(discord.room.room, str(number))
+    await discord.intake.wait_for(2000)
+    assert texts(discord.intake) == [str(number) for number in range(2000)]
+
+
+# --- the connection breaks -----------------------------------------------------------------------
+
+
+@pytest.mark.requirement("P1")
+@pytest.mark.requirement("P3")
+async def test_a_broken_connection_is_resumed_without_gap_or_double(discord: DiscordRig) -> None:
+    await discord.says(discord.room, "before")
+    await discord.intake.wait_for(1)
+    await discord.drop_connections()
+    await discord.says(discord.room, "meanwhile")
+    await discord.intake.wait_for(2)
+    await discord.says(discord.room, "after")
+    await discord.intake.wait_for(3)
+    assert texts(discord.intake) == ["before", "meanwhile", "after"]
+    assert (discord.server.gateway.identified, discord.server.gateway.resumed) == (1, 1)
+
+
+async def test_a_request_to_reconnect_is_followed_by_resuming(discord: DiscordRig) -> None:
+    discord.server.gateway.ask_to_reconnect()
+    await discord.server.gateway.wait_until(lambda: discord.server.gateway.resumed == 1)
+    await discord.says(discord.room, "hello")
+    await discord.intake.wait_for(1)
+
+
+async def test_a_session_that_cannot_be_resumed_is_begun_anew_and_what_was_missed_is_read(discord: DiscordRig) -> None:
+    await discord.stop()
+    discord.channel = quick_channel(discord.server)
+    where = thread_in(discord)
+    await discord.run()
+    await discord.says(where, "before")
+    await discord.says(discord.room, "elsewhere")
+    await discord.intake.wait_for(2)
+    gateway = discord.server.gateway
+    identified = gateway.identified
+    gateway.forget_sessions()
+    await discord.drop_connections()
+    await discord.says(where, "in the thread meanwhile")
+    await discord.says(discord.room, "in the room meanwhile")
+    await gateway.wait_until(lambda: gateway.identified == identified + 1)
+    await discord.says(where, "after")
+    events = await discord.intake.wait_for(5)
+    assert [event.text for event in events if event.where == where] == ["before", "in the thread meanwhile", "after"]
+    assert [event.text for event in events if event.where == discord.room] == ["elsewhere", "in the room meanwhile"]
+
+
+async def test_a_silent_connection_is_noticed_and_resumed(discord: DiscordRig) -> None:
+    await discord.stop()
+    gateway, faults = discord.server.gateway, discord.server.faults
+    gateway.heartbeat_seconds = QUICK_HEARTBEAT_SECONDS
+    discord.channel = quick_channel(discord.server, silence_seconds=0.4)
+    await discord.run()
+    faults.gateway_silent = True
+    await discord.says(discord.room, "said into the void")
+    await gateway.wait_until(lambda: not gateway.links)
+    faults.gateway_silent = False
+    await discord.intake.wait_for(1)
+    assert texts(discord.intake) == ["said into the void"]
+
+
+async def test_a_quiet_but_living_connection_stays(discord: DiscordRig) -> None:
+    await discord.stop()
+    gateway = discord.server.gateway
+    gateway.heartbeat_seconds = 0.3
+    before = gateway.identified
+    # The server asks for heartbeats more seldom than our patience lasts: patience gives way.
+    discord.channel = quick_channel(discord.server, silence_seconds=0.2)
+    await discord.run()
+    beats = [link.heard for link in gateway.links]
+    await until(lambda: bool(gateway.links) and all(link.heard > beats[0] + 0.7 for link in gateway.links))
+    assert (gateway.identified, gateway.resumed) == (before + 1, 0)
+
+
+@pytest.mark.requirement("P6")
+async def test_a_first_handshake_that_fails_is_unavailable_and_the_next_run_connects() -> None:
+    async with DiscordServer() as server:
+        server.faults.gateway_refuses = 1
+        channel = quick_channel(server)
+        async with channel:
+            with pytest.raises(Unavailable):
+                await channel.run(RecordingIntake())
+            assert channel.health().state is ChannelState.DOWN
+            running = asyncio.create_task(channel.run(RecordingIntake()))
+            await channel.connected()
+            assert channel.health().state is ChannelState.CONNECTED
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_a_platform_that_is_down_at_start_is_unavailable() -> None:
+    async with DiscordServer() as server:
+        channel = quick_channel(server)
+        await server.stop()
+        async with channel:
+            with pytest.raises(Unavailable, match="cannot be reached"):
+                await channel.run(RecordingIntake())
+
+
+@pytest.mark.parametrize(("code", "advice"), [(4004, "token"), (4014, "Message Content")])
+async def test_what_only_a_person_can_mend_is_rejected_with_advice(code: int, advice: str) -> None:
+    async with DiscordServer() as server:
+        server.faults.close_code = code
+        channel = quick_channel(server)
+        async with channel:
+            with pytest.raises(Rejected, match=advice):
+                await channel.run(RecordingIntake())
+            assert advice in channel.health().detail
+
+
+async def test_a_wrong_token_is_rejected_and_never_shown(caplog: pytest.LogCaptureFixture) -> None:
+    async with DiscordServer() as server:
+        settings = Settings.model_validate({"token": "wrong.secret.token", "base_url": server.base_url})
+        channel = DiscordChannel(settings, ChannelContext(name=NAME, files=StoredFiles()))
+        async with channel:
+            with pytest.raises(Rejected, match="token") as caught:
+                await channel.run(RecordingIntake())
+        assert "wrong.secret" not in f"{caught.value!r} {caught.value.__cause__!r} {settings!r} {caplog.text}"
+
+
+async def test_a_token_that_is_revoked_while_running_ends_the_run(discord: DiscordRig) -> None:
+    discord.server.world.token = "a.new.token"
+    discord.server.gateway.forget_sessions()
+    await discord.server.gateway.close_all(4004)
+    assert discord.running is not None
+    with pytest.raises(Rejected, match="token"):
+        await discord.running
+    discord.running = None
+
+
+# --- away, and back ------------------------------------------------------------------------------
+
+
+@pytest.mark.requirement("P1")
+@pytest.mark.requirement("P3")
+async def test_everything_said_during_a_restart_is_read_once_and_in_order(discord: DiscordRig) -> None:
+    where = thread_in(discord)
+    private = await discord.channel.direct(discord.ada_account)  # type: ignore[arg-type]
+    await discord.says(where, "thread 1")
+    await discord.says(private, "direct 1")
+    await discord.says(discord.room, "room 1")
+    await discord.intake.wait_for(3)
+    await discord.stop()
+    for number in range(2, 252):
+        await discord.says(where, f"thread {number}")
+    await discord.says(private, "direct 2")
+    await discord.says(discord.room, "room 2", mention=True)
+    discord.channel = discord.new_channel()
+    await discord.run()
+    events = await discord.intake.wait_for(255)
+    assert [e.text for e in events if e.where == where] == [f"thread {number}" for number in range(1, 252)]
+    assert [e.text for e in events if e.where == private] == ["direct 1", "direct 2"]
+    assert [e.text for e in events if e.where == discord.room] == ["room 1", "room 2"]
+    await discord.reconnect()
+    await discord.says(where, "end")
+    assert len(await discord.intake.wait_for(256)) == 256
+
+
+@pytest.mark.requirement("P2")
+async def test_live_events_wait_behind_the_history_of_their_thread_and_no_other(discord: DiscordRig) -> None:
+    where = thread_in(discord)
+    await discord.says(where, "1")
+    await discord.intake.wait_for(1)
+    await discord.stop()
+    await discord.says(where, "2")
+    discord.server.faults.histories_wait_for = read = asyncio.Event()
+    discord.channel = discord.new_channel()
+    await discord.run()
+    late = await discord.says(where, "3")
+    await discord.edits(where, late, "3, changed")
+    await discord.says(discord.room, "elsewhere")
+    await discord.intake.wait_for(2)
+    assert texts(discord.intake) == ["1", "elsewhere"]
+    read.set()
+    await discord.intake.wait_for(5)
+    assert [(event.kind, event.text) for event in discord.intake.events if event.where == where] == [
+        (Kind.MESSAGE, "1"),
+        (Kind.MESSAGE, "2"),
+        (Kind.MESSAGE, "3, changed"),  # as its history shows it
+        (Kind.EDIT, "3, changed"),
+    ]
+
+
+async def test_history_is_tried_again_when_discord_falters(discord: DiscordRig) -> None:
+    where = thread_in(discord)
+    await discord.says(where, "1")
+    await discord.intake.wait_for(1)
+    await discord.stop()
+    await discord.says(where, "2")
+    discord.server.faults.next_histories.extend(["500"])
+    discord.channel = discord.new_channel()
+    await discord.run()
+    await discord.intake.wait_for(2)
+    assert texts(discord.intake) == ["1", "2"]
+
+
+async def test_threads_that_were_archived_or_deleted_meanwhile_are_told_of(discord: DiscordRig) -> None:
+    parked, gone = thread_in(discord), thread_in(discord)
+    assert parked.thread is not None
+    assert gone.thread is not None
+    await discord.stop()
+    discord.server.world.archives(parked.thread)
+    discord.server.world.removes(gone.thread)
+    discord.channel = discord.new_channel()
+    await discord.run()
+    events = await discord.intake.wait_for(2)
+    assert {(event.kind, event.where) for event in events} == {
+        (Kind.THREAD_ARCHIVED, parked),
+        (Kind.THREAD_DELETED, gone),
+    }
+    await discord.reconnect()
+    await discord.says(discord.room, "end")
+    assert len(await discord.intake.wait_for(3)) == 3
+
+
+async def test_commands_are_declared_once_and_again_when_they_change(discord: DiscordRig) -> None:
+    world = discord.server.world
+    await until(lambda: "commands" in discord.intake.cursors)
+    assert [command["name"] for command in world.commands] == ["help", "spawn", "kill", "Hand to an agent"]
+    await discord.reconnect()
+    await discord.says(discord.room, "x")
+    await discord.intake.wait_for(1)
+    assert world.command_writes == 1
+    del discord.intake.cursors["commands"]
+    await discord.reconnect()
+    await until(lambda: world.command_writes == 2)
+
+
+async def test_two_channels_of_one_process_may_have_different_base_urls(discord: DiscordRig, tmp_path: Path) -> None:
+    async with rig(tmp_path) as other:
+        await other.says(other.room, "there")
+        await discord.says(discord.room, "here")
+        await other.intake.wait_for(1)
+        await discord.intake.wait_for(1)
+        assert (texts(discord.intake), texts(other.intake)) == (["here"], ["there"])
+
+
+def quick_channel(server: DiscordServer, silence_seconds: float = 50.0) -> DiscordChannel:
+    """A channel that does not pause before it identifies anew."""
+    settings = Settings.model_validate({"token": server.world.token, "base_url": server.base_url})
+    context = ChannelContext(name=NAME, files=StoredFiles(), commands=COMMANDS)
+    return DiscordChannel(settings, context, silence_seconds=silence_seconds, identify_pause_seconds=(0.0, 0.01))
