@@ -37,7 +37,7 @@ from channels.slack.errors import UNFIT, retry_after, word_of
 from channels.slack.files import safe_name, share, shared_as, upload
 from channels.slack.history import messages_in
 from channels.slack.live import Left, Previews
-from channels.slack.normalize import ASKED_BY, Identity, ts_order, ts_time
+from channels.slack.normalize import Identity, ts_order, ts_time
 from channels.slack.pace import PATIENCE_SECONDS, Pace
 from channels.slack.render import blocks, mrkdwn, plain_blocks, quoted, split_text
 from channels.slack.status import Status
@@ -76,6 +76,7 @@ class Speech:
         self.status = Status(client, calls)
         self.previews = Previews(client, calls, self._pace, self.status)
         self._taken: OrderedDict[DeliveryKey, Left] = OrderedDict()
+        self._doubtful: OrderedDict[DeliveryKey, None] = OrderedDict()
         self._afterwards: set[asyncio.Task[None]] = set()
 
     async def aclose(self) -> None:
@@ -87,14 +88,12 @@ class Speech:
     async def send(self, part: Outbound, *, me: Identity) -> Receipt:
         handle = part.answer_with or ""
         if _only_for_one(part):
-            if handle.startswith(ASKED_BY):
-                return await self._whisper(_for_one(part), handle.removeprefix(ASKED_BY))
             return await self._answer(_for_one(part), handle, visible=False)
         await self._turn(part)
         try:
             receipt = await (self._say_with_files(part, me) if part.attachments else self._say(part))
         except Rejected:
-            if not handle or handle.startswith(ASKED_BY) or part.attachments:
+            if not handle or part.attachments:
                 raise
             # A command can be typed where the bot is no member; its own address works there all the same.
             return await self._answer(part, handle, visible=True)
@@ -117,9 +116,7 @@ class Speech:
             heading = f"**{quoted(title)}**" if title else ""
             first = "\n\n".join(text for text in (heading, *texts[:1]) if text)
             pieces = [*split_text(first), *texts[1:]]
-            root = Outbound(key=request.key, to=room, text=pieces[0])
-            await self._turn(root)
-            receipt = await self._post(root)
+            receipt = await self._post_root(Outbound(key=request.key, to=room, text=pieces[0]))
             thread, texts = receipt.message_ids[0], pieces[1:]
         place = ThreadRef(channel=room.channel, space=room.space, room=room.room, thread=thread)
         for index, text in enumerate(texts):
@@ -134,9 +131,27 @@ class Speech:
         self.status.name(place, request.title)
         return place
 
+    async def _post_root(self, root: Outbound) -> Receipt:
+        """The first post of a thread. Asked again after a lost answer, it is looked for before it is posted again."""
+        if root.key in self._doubtful:
+            found = await self._find_post(root, datetime.now(UTC))
+            if found is not None:
+                self._doubtful.pop(root.key, None)
+                return found
+        await self._turn(root)
+        try:
+            receipt = await self._post(root)
+        except UnknownOutcome:
+            self._doubtful[root.key] = None
+            while len(self._doubtful) > MOST_TAKEN:
+                self._doubtful.popitem(last=False)
+            raise
+        self._doubtful.pop(root.key, None)
+        return receipt
+
     async def find(self, part: Outbound, since: datetime, *, me: Identity) -> Receipt | None:
         if _only_for_one(part):
-            raise UnknownOutcome("an answer that only one person sees cannot be looked up on Slack")
+            return None  # it cannot be looked up, it is gone with the next reload, and once more does no harm
         if _in_one_message(part):
             return await self._find_files(part, since, me)
         return await self._find_post(part, since)
@@ -188,16 +203,6 @@ class Speech:
         if not isinstance(ts, str) or not ts:
             raise UnknownOutcome("Slack took the message but gave no id")
         return _receipt(ts)
-
-    async def _whisper(self, part: Outbound, user: str) -> Receipt:
-        """Only this person sees it, in the place of the question, until they reload."""
-
-        def whisper(form: Form) -> Awaitable[Any]:
-            return self._client.chat_postEphemeral(channel=part.to.room, thread_ts=part.to.thread, user=user, **form)
-
-        answer = await self._fitting(part, "answer one person", whisper, says=True)
-        ts = answer.get("message_ts")
-        return _receipt(ts if isinstance(ts, str) else "")
 
     async def _answer(self, part: Outbound, address: str, *, visible: bool) -> Receipt:
         """Through the address that came with a command or a button (five times, for thirty minutes)."""
@@ -305,17 +310,12 @@ def _metadata(part: Outbound) -> dict[str, Any]:
 
 
 def _only_for_one(part: Outbound) -> bool:
-    """Whether the answer is shown to one person: a private one, and the reply to a native command.
+    """Whether the answer is shown to the asker alone: a private one, and the reply to a native command or a button.
 
-    In a direct message with the bot everything is, so it is said there for good. Slack shows no files this way:
-    a reply with files that is not private goes to the room.
+    What was asked in words is answered in words, for everybody there. Slack shows no files to one person: a reply
+    with files that is not private goes to the room.
     """
-    handle = part.answer_with
-    if not handle:
-        return False
-    if handle.startswith(ASKED_BY):
-        return part.private and not part.to.room.startswith("D")
-    return part.private or (part.control and not part.attachments)
+    return bool(part.answer_with) and (part.private or (part.control and not part.attachments))
 
 
 def _for_one(part: Outbound) -> Outbound:

@@ -251,18 +251,6 @@ async def test_an_answer_address_that_is_used_up_is_rejected(slack: SlackRig):
         await slack.channel.send(said(slack, "6", control=True, answer_with=event.answer_with))
 
 
-async def test_a_private_answer_to_a_command_in_a_thread_is_seen_by_the_asker_only(slack: SlackRig):
-    root = await slack.says(slack.room, "root")
-    thread = ThreadRef(channel=slack.room.channel, space="T1", room="C1", thread=root)
-    await slack.says(thread, "!cost")
-    event = (await slack.intake.wait_for(2))[-1]
-    await slack.channel.send(said(slack, "3 cents", to=thread, private=True, answer_with=event.answer_with))
-    [whisper] = slack.slack.space.ephemerals
-    assert (whisper["user"], whisper["thread_ts"], whisper["text"]) == ("U1", root, "3 cents")
-    await slack.channel.send(said(slack, "killed", to=thread, control=True, answer_with=event.answer_with))
-    assert last(slack)["text"] == "killed"
-
-
 async def test_files_go_out_in_one_message_with_the_text(slack: SlackRig):
     files = [
         await slack.stored_file(b"abc", "../../a b.txt", "text/plain"),
@@ -368,28 +356,6 @@ async def test_a_busy_room_is_told_when_to_come_back_and_a_kills_answer_is_not(s
     assert slack.slack.limits.refused == 0
 
 
-async def test_a_private_answer_in_a_direct_message_is_said_for_good(slack: SlackRig):
-    direct = await slack.channel.direct(Account(slack.ada_account))
-    await slack.says(direct, "!cost")
-    [event] = await slack.intake.wait_for(1)
-    await slack.channel.send(said(slack, "3 cents", to=direct, private=True, answer_with=event.answer_with))
-    assert last(slack, direct.room)["text"] == "3 cents"
-    assert slack.slack.space.ephemerals == []
-
-
-async def test_a_private_answer_with_files_names_what_it_cannot_show(slack: SlackRig):
-    root = await slack.says(slack.room, "root")
-    thread = ThreadRef(channel=slack.room.channel, space="T1", room="C1", thread=root)
-    await slack.says(thread, "!history")
-    event = (await slack.intake.wait_for(2))[-1]
-    file = await slack.stored_file(b"secret", "history.md", "text/markdown")
-    part = said(slack, "here", to=thread, private=True, answer_with=event.answer_with, attachments=(file,))
-    await slack.channel.send(part)
-    [whisper] = slack.slack.space.ephemerals
-    assert "history.md" in str(whisper["text"])
-    assert [message.get("files") for message in slack.slack.space.rooms["C1"].messages] == [None, None]
-
-
 async def test_a_commands_reply_with_a_file_goes_to_the_room(slack: SlackRig):
     slack.slack.command("C1", "history")
     [event] = await slack.intake.wait_for(1)
@@ -434,3 +400,46 @@ async def test_an_edit_whose_answer_was_lost_may_simply_be_repeated(slack: Slack
         await slack.channel.edit(said(slack, "two"), receipt.message_ids[0])
     await slack.channel.edit(said(slack, "two"), receipt.message_ids[0])
     assert [message.text for message in await slack.shown(slack.room)] == ["two"]
+
+
+async def test_what_was_asked_in_words_is_answered_in_the_thread(slack: SlackRig):
+    root = await slack.says(slack.room, "root")
+    thread = ThreadRef(channel=slack.room.channel, space="T1", room="C1", thread=root)
+    await slack.says(thread, "!kill all")
+    event = (await slack.intake.wait_for(2))[-1]
+    answer = said(slack, "killed", to=thread, control=True, private=True, answer_with=event.answer_with)
+    await slack.channel.send(answer)
+    assert (await slack.shown(thread))[-1].text == "killed"
+
+
+async def test_a_private_answer_with_files_names_what_it_cannot_show(slack: SlackRig):
+    slack.slack.command("C1", "history")
+    [event] = await slack.intake.wait_for(1)
+    file = await slack.stored_file(b"secret", "history.md", "text/markdown")
+    await slack.channel.send(said(slack, "here", private=True, answer_with=event.answer_with, attachments=(file,)))
+    [answer] = await slack.slack.until_answered(1)
+    assert answer["response_type"] == "ephemeral"
+    assert "history.md" in str(answer["text"])
+    assert slack.slack.space.rooms["C1"].messages == []
+
+
+async def test_an_answer_for_one_person_that_was_lost_is_said_again(slack: SlackRig):
+    slack.slack.command("C1", "status")
+    [event] = await slack.intake.wait_for(1)
+    part = said(slack, "fine", control=True, answer_with=event.answer_with)
+    slack.slack.fail(Fault(after_doing=True))
+    with pytest.raises(UnknownOutcome):
+        await slack.channel.send(part)
+    assert await slack.channel.find(part, datetime.now(UTC)) is None
+    await slack.channel.send(part)
+
+
+@pytest.mark.requirement("P3")
+async def test_a_thread_whose_opening_got_no_answer_is_not_opened_twice(slack: SlackRig):
+    request = OpenThread(key=DeliveryKey("open"), room=slack.room, title="Research", first_text="On it.")
+    slack.slack.fail(Fault(after_doing=True))
+    with pytest.raises(UnknownOutcome):
+        await slack.channel.open_thread(request)
+    thread = await slack.channel.open_thread(request)
+    [root] = slack.slack.space.rooms["C1"].messages
+    assert thread.thread == root["ts"]
