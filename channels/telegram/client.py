@@ -33,6 +33,8 @@ CALL_SECONDS = 25.0
 
 _PATIENCE_SECONDS = 2.0
 _CONNECTIONS = 256
+_AT_ONCE = 48
+_SLOT_SECONDS = 10.0
 _POLL_GRACE_SECONDS = 10.0
 _LOGS_WITH_ADDRESSES = ("httpx", "telegram.Bot", "telegram.ext.ExtBot")
 
@@ -95,6 +97,8 @@ class Client:
         # One context for all connections: each takes 20 ms and half a megabyte to make.
         verify = httpx.create_ssl_context() if secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         connections = {"verify": verify, "limits": httpx.Limits(max_connections=_CONNECTIONS, keepalive_expiry=20.0)}
+        # The connection pool's own work grows with the square of what waits in it, so the waiting is done here.
+        self._slots = asyncio.Semaphore(_AT_ONCE)
         self._requests = Requests(connect_timeout=5.0, pool_timeout=2.0, httpx_kwargs=connections)
         self._poll_requests = Requests(connection_pool_size=2, connect_timeout=5.0, httpx_kwargs={"verify": verify})
         self._redaction = _Redaction(self._token)
@@ -121,18 +125,33 @@ class Client:
         for name in _LOGS_WITH_ADDRESSES:
             logging.getLogger(name).removeFilter(self._redaction)
 
-    async def call(self, method: str, *, repeatable: bool = False, doing: str = "", **data: Any) -> Any:
+    async def call(
+        self, method: str, *, repeatable: bool = False, urgent: bool = False, doing: str = "", **data: Any
+    ) -> Any:
         """Ask the server. Raises the core's errors; what `repeatable` says, see errors.translate."""
         doing = doing or method
         try:
-            return await self.attempt(method, **data)
+            return await self.attempt(method, urgent=urgent, **data)
         except TimeoutError as error:
             raise timed_out(doing, repeatable=repeatable) from error
         except TelegramError as error:
             raise translate(error, doing, repeatable=repeatable) from error
 
-    async def attempt(self, method: str, **data: Any) -> Any:
-        """Like `call`, with the server's own errors."""
+    async def attempt(self, method: str, *, urgent: bool = False, **data: Any) -> Any:
+        """Like `call`, with the server's own errors. What is urgent waits for no other request."""
+        if urgent:
+            return await self._ask(method, data)
+        try:
+            async with asyncio.timeout(_SLOT_SECONDS):
+                await self._slots.acquire()
+        except TimeoutError as error:
+            raise TemporaryFailure(f"too many requests to Telegram at once: {method} did not begin") from error
+        try:
+            return await self._ask(method, data)
+        finally:
+            self._slots.release()
+
+    async def _ask(self, method: str, data: dict[str, Any]) -> Any:
         async with asyncio.timeout(CALL_SECONDS):
             try:
                 return await self._bot.ask(method, data, CALL_SECONDS)

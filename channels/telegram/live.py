@@ -16,7 +16,7 @@ from typing import Any
 
 from telegram.error import TelegramError
 
-from channels.base import ThreadRef
+from channels.base import TemporaryFailure, ThreadRef
 from channels.telegram.client import Client
 from channels.telegram.errors import Refusal
 from channels.telegram.normalize import STOP_BUTTON
@@ -139,7 +139,7 @@ class EditedText:
             try:
                 async with asyncio.timeout(_LIVE_CALL_SECONDS):
                     said = await self.client.attempt("sendMessage", **place, **content)
-            except (TelegramError, TimeoutError) as error:
+            except (TelegramError, TimeoutError, TemporaryFailure) as error:
                 _log.info("the live text in %s is not shown: %s", self.where.key, error)
                 self._closed = True  # it may be there all the same: a second one would be worse than none
                 return
@@ -164,6 +164,6 @@ async def _quietly(client: Client, method: str, **data: Any) -> Refusal | None:
     except Refusal as refusal:
         _log.info("%s is refused: %s", method, refusal)
         return refusal
-    except (TelegramError, TimeoutError) as error:
+    except (TelegramError, TimeoutError, TemporaryFailure) as error:
         _log.info("%s failed: %s", method, type(error).__name__)
     return None

@@ -38,7 +38,7 @@ class Sender:
 
     async def send(self, part: Outbound) -> Receipt:
         """See Channel.send. A text that no message can hold is sent as a file."""
-        doing = f"a message to {part.to.key}"
+        doing = _doing(part)
         album = len(part.attachments) > 1
         files = [await self._upload(attachment, in_album=album) for attachment in part.attachments]
         rendered = render(part.text) if part.text.strip() else Rendered(text="")
@@ -52,11 +52,11 @@ class Sender:
         place = {**addressed(part.to), **answering(part.reply_to)}
         await self._client.turn(part.to.room, Lane.CONTROL if part.control else Lane.MESSAGE)
         if album:
-            said = await self._ask("sendMediaGroup", doing, place | _group(files, rendered))
+            said = await self._ask("sendMediaGroup", part, place | _group(files, rendered))
         elif files:
-            said = await self._file(part, files[0], doing, place | _caption(rendered) | keyboard(part.buttons))
+            said = await self._file(part, files[0], place | _caption(rendered) | keyboard(part.buttons))
         else:
-            said = await self._ask("sendMessage", doing, place | _text(rendered) | keyboard(part.buttons))
+            said = await self._ask("sendMessage", part, place | _text(rendered) | keyboard(part.buttons))
         return _receipt(said)
 
     async def edit(self, part: Outbound, message_id: str) -> None:
@@ -70,7 +70,7 @@ class Sender:
         place = {"chat_id": addressed(part.to)["chat_id"], "message_id": int(message_id), **keyboard(part.buttons)}
         await self._client.turn(part.to.room, Lane.CONTROL if part.control else Lane.MESSAGE)
         try:
-            await self._edit(place, render(text))
+            await self._edit(place, render(text), urgent=part.control)
         except Refusal as refusal:
             if not refusal.says("message is not modified"):
                 raise translate(refusal, doing) from refusal
@@ -79,31 +79,30 @@ class Sender:
         except TimeoutError as error:
             raise timed_out(doing) from error
 
-    async def _edit(self, place: dict[str, Any], rendered: Rendered) -> None:
+    async def _edit(self, place: dict[str, Any], rendered: Rendered, *, urgent: bool) -> None:
         try:
-            await self._client.attempt("editMessageText", **place, **_text(rendered))
+            await self._client.attempt("editMessageText", urgent=urgent, **place, **_text(rendered))
         except Refusal as refusal:
             if not refusal.says("no text in the message to edit"):
                 raise
-            await self._client.attempt("editMessageCaption", **place, **_caption(rendered))
+            await self._client.attempt("editMessageCaption", urgent=urgent, **place, **_caption(rendered))
 
-    async def _file(self, part: Outbound, file: InputFile, doing: str, data: dict[str, Any]) -> Any:
+    async def _file(self, part: Outbound, file: InputFile, data: dict[str, Any]) -> Any:
         """A picture is shown as one, unless Telegram finds that it is none."""
         attachment = part.attachments[0] if part.attachments else None
         if attachment and attachment.media_type in _PHOTO_TYPES and (attachment.size_bytes or 0) <= _PHOTO_BYTES:
             try:
                 return await self._client.attempt("sendPhoto", **data, photo=file)
-            except Refusal as refusal:
-                if refusal.answer.status != 400 or not any(refusal.says(sign) for sign in _PHOTO_REFUSED):
-                    raise translate(refusal, doing, repeatable=False) from refusal
-            except TelegramError as error:
-                raise translate(error, doing, repeatable=False) from error
             except TimeoutError as error:
-                raise timed_out(doing, repeatable=False) from error
-        return await self._ask("sendDocument", doing, data | {"document": file})
+                raise timed_out(_doing(part), repeatable=False) from error
+            except TelegramError as error:
+                refused_as_photo = isinstance(error, Refusal) and any(error.says(sign) for sign in _PHOTO_REFUSED)
+                if not refused_as_photo:
+                    raise translate(error, _doing(part), repeatable=False) from error
+        return await self._ask("sendDocument", part, data | {"document": file})
 
-    async def _ask(self, method: str, doing: str, data: dict[str, Any]) -> Any:
-        return await self._client.call(method, doing=doing, **data)
+    async def _ask(self, method: str, part: Outbound, data: dict[str, Any]) -> Any:
+        return await self._client.call(method, doing=_doing(part), urgent=part.control, **data)
 
     async def _upload(self, attachment: Attachment, *, in_album: bool) -> InputFile:
         try:
@@ -113,6 +112,10 @@ class Sender:
         if not content:
             raise Rejected(f"the file {attachment.name} is empty, and Telegram takes no empty files")
         return InputFile(content, filename=safe_name(attachment.name), attach=in_album)
+
+
+def _doing(part: Outbound) -> str:
+    return f"a message to {part.to.key}"
 
 
 def safe_name(name: str) -> str:
