@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from channels.base import Button, DeliveryKey, OpenThread, Outbound, Receipt, ThreadRef
+from channels.base import Attachment, Button, DeliveryKey, OpenThread, Outbound, Receipt, ThreadRef
 from channels.delivery import Delivery, DeliveryState, NotYet, PlaceTaken
 from storage import rows
 from storage.database import Database, from_us, to_us
@@ -156,9 +156,11 @@ def _insert(
 def _body(message: Outbound) -> str:
     body: dict[str, object] = {}
     if message.attachments:
-        body["attachments"] = rows.attachments_json(message.attachments)
+        body["attachments"] = rows.attachments_list(message.attachments)
     if message.buttons:
-        body["buttons"] = [[button.id, button.label, button.danger] for button in message.buttons]
+        body["buttons"] = [
+            {"id": button.id, "label": button.label, "danger": button.danger} for button in message.buttons
+        ]
     if message.reply_to is not None:
         body["reply_to"] = message.reply_to
     if message.answer_with is not None:
@@ -199,8 +201,8 @@ def _delivery(row: sqlite3.Row, sending_at: datetime) -> Delivery:
         key=DeliveryKey(row["key"]),
         to=place,
         text=row["text"],
-        attachments=rows.attachments(body.get("attachments")),
-        buttons=tuple(Button(id=id, label=label, danger=danger) for id, label, danger in body.get("buttons", ())),
+        attachments=tuple(Attachment(**file) for file in body.get("attachments", ())),
+        buttons=tuple(Button(**button) for button in body.get("buttons", ())),
         reply_to=body.get("reply_to"),
         answer_with=body.get("answer_with"),
         control=bool(row["control"]),

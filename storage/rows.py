@@ -89,11 +89,15 @@ def step(row: sqlite3.Row) -> Step:
     )
 
 
-def attachments_json(attachments: Iterable[Attachment]) -> str | None:
-    items = [
+def attachments_list(attachments: Iterable[Attachment]) -> list[dict[str, Any]]:
+    return [
         {"name": file.name, "media_type": file.media_type, "size_bytes": file.size_bytes, "source": file.source}
         for file in attachments
     ]
+
+
+def attachments_json(attachments: Iterable[Attachment]) -> str | None:
+    items = attachments_list(attachments)
     return to_json(items) if items else None
 
 

@@ -1,0 +1,1 @@
+"""Measurements against the bare client libraries, in the same run. `make bench`; results in README.md beside this."""

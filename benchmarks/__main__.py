@@ -1,0 +1,140 @@
+"""`make bench`: Threadmill against a bare loop on the same libraries, in turn, on this machine.
+
+    python -m benchmarks [throughput] [latency] [start] [memory] [history]
+"""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from benchmarks import load
+from benchmarks.processes import TOKEN, Running, free_port, running
+
+THREADS, ROUNDS, PAIRS = 200, 5, 3
+
+_CONFIG = """
+[bot]
+data = "{data}"
+[web]
+port = {port}
+token = "{token}"
+[models.default]
+kind = "anthropic"
+model = "claude-sonnet-5-5"
+api_key = "key"
+base_url = "{model}"
+[agents.assistant]
+model = "default"
+prompt = "You answer."
+[logs]
+level = "warning"
+"""
+
+
+@asynccontextmanager
+async def model() -> AsyncIterator[Running]:
+    port = free_port()
+    async with running("-m", "benchmarks.model", "--port", str(port), port=port, path="/") as server:
+        yield server
+
+
+@asynccontextmanager
+async def bare(model_url: str) -> AsyncIterator[Running]:
+    port = free_port()
+    arguments = ("-m", "benchmarks.bare", "--port", str(port), "--model-url", model_url)
+    async with running(*arguments, port=port, path="/") as server:
+        yield server
+
+
+@asynccontextmanager
+async def threadmill(model_url: str, data: Path) -> AsyncIterator[Running]:
+    port = free_port()
+    config = data / "config.toml"
+    config.write_text(_CONFIG.format(data=data / "data", port=port, token=TOKEN, model=model_url))
+    async with running("-m", "bot", "run", "--config", str(config), port=port, path="/readyz") as server:
+        yield server
+
+
+async def throughput() -> None:
+    """Messages a second over 200 threads, each waiting for its answer before it sends the next."""
+    ratios, rows = [], []
+    async with model() as brain:
+        for pair in range(PAIRS):
+            async with bare(brain.url) as server:
+                floor, floor_cpu = await _loaded(server, "", f"b{pair}-")
+            with tempfile.TemporaryDirectory() as folder:
+                async with threadmill(brain.url, Path(folder)) as server:
+                    ours, our_cpu = await _loaded(server, TOKEN, f"t{pair}-")
+            ratios.append(ours.rate / floor.rate)
+            rows.append((floor.rate, ours.rate, floor_cpu, our_cpu))
+            print(
+                f"  pair {pair + 1}: bare {floor.rate:.1f}/s ({floor_cpu:.2f} ms CPU a message),"
+                f" threadmill {ours.rate:.1f}/s ({our_cpu:.2f} ms), ratio {ratios[-1]:.2f}, doubled {ours.doubled}"
+            )
+    print(f"throughput: {THREADS} threads x {ROUNDS}: ratio {statistics.median(ratios):.2f} (target 0.8)")
+
+
+async def _loaded(server: Running, token: str, tag: str) -> tuple[load.Result, float]:
+    query = "?kinds=message" if token else ""
+    await load.run(server.url, threads=20, rounds=2, token=token, query=query, tag=f"w{tag}")
+    before = server.cpu_seconds()
+    result = await load.run(server.url, threads=THREADS, rounds=ROUNDS, token=token, query=query, tag=tag)
+    return result, (server.cpu_seconds() - before) / result.messages * 1000
+
+
+async def latency() -> None:
+    """One message at a time: what Threadmill adds before the model call and after the model's end."""
+    async with model() as brain:
+        async with bare(brain.url) as server:
+            await load.run(server.url, threads=1, rounds=20, tag="w")
+            floor = await load.run(server.url, threads=1, rounds=200, tag="l")
+        with tempfile.TemporaryDirectory() as folder:
+            async with threadmill(brain.url, Path(folder)) as server:
+                await load.run(server.url, threads=1, rounds=20, token=TOKEN, query="?kinds=message", tag="w")
+                ours = await load.run(server.url, threads=1, rounds=200, token=TOKEN, query="?kinds=message", tag="l")
+    median = statistics.median
+    before = median(ours.to_model) - median(floor.to_model)
+    after = median(ours.from_model) - median(floor.from_model)
+    print(
+        f"latency: bare {median(floor.to_model):.1f} + {median(floor.from_model):.1f} ms,"
+        f" threadmill {median(ours.to_model):.1f} + {median(ours.from_model):.1f} ms;"
+        f" added {before:.1f} ms before the model call and {after:.1f} ms after its end (target 5 ms)"
+    )
+
+
+async def start() -> None:
+    """From the process's start to the first answer of /readyz, and memory when idle."""
+    times, sizes = [], []
+    async with model() as brain:
+        for _ in range(5):
+            with tempfile.TemporaryDirectory() as folder:
+                async with threadmill(brain.url, Path(folder)) as server:
+                    times.append(server.ready_seconds)
+                    await asyncio.sleep(4)
+                    sizes.append(server.resident_megabytes())
+    print(
+        f"start: ready in {statistics.median(times):.2f} s (target 1.5), {statistics.median(sizes):.0f} MB resident when"
+        " idle (target 90)"
+    )
+
+
+BENCHMARKS = {"throughput": throughput, "latency": latency, "start": start}
+
+
+async def main(names: Sequence[str]) -> int:
+    for name in names or list(BENCHMARKS):
+        if name not in BENCHMARKS:
+            print(f"there is no benchmark {name!r}; there are: {', '.join(BENCHMARKS)}", file=sys.stderr)
+            return 2
+        await BENCHMARKS[name]()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main(sys.argv[1:])))
