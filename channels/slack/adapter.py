@@ -144,6 +144,7 @@ class SlackChannel:
                 commands=self._context.commands,
             )
             async with asyncio.TaskGroup() as group:
+                group.create_task(self._speaking().status.watch())
                 await reception.serve(intake, group)
         except* ChannelError as errors:
             error = next(_leaves(errors))

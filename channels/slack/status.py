@@ -31,12 +31,15 @@ WORDS = "is working on it…"
 CALL_SECONDS = 5.0
 MOST_PLACES = 5000
 TRIES = 4
+STALE_SECONDS = 15.0
+"""Whoever shows that an answer is on its way says so again every few seconds."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class _Shown:
     until: float  # when it has to be said again
     stays: bool  # until it is taken back
+    asked: float  # when it was last asked for
 
 
 class Status:
@@ -65,6 +68,8 @@ class Status:
         """Say that an answer is on its way."""
         now = time.monotonic()
         shown = self._working.get(place)
+        if shown is not None:
+            shown.asked = now
         if place.thread is None or (shown is not None and shown.until > now):
             return
         stays = shown is not None and shown.stays
@@ -72,7 +77,7 @@ class Status:
             stays = await self._session(place, "processing", initiator) or stays
         if not stays and not await self._plain(place):
             return
-        self._working[place] = _Shown(until=now + AGAIN_SECONDS, stays=stays)
+        self._working[place] = _Shown(until=now + AGAIN_SECONDS, stays=stays, asked=now)
         self._working.move_to_end(place)
         while len(self._working) > MOST_PLACES:
             self._working.popitem(last=False)
@@ -86,6 +91,15 @@ class Status:
             if place in self._working or await self._session(place, "active", None) or not self.has_stop:
                 return
             await asyncio.sleep(AGAIN_SECONDS / TRIES)
+
+    async def watch(self) -> None:
+        """Take back the statuses that nobody asks for any more: a turn that was stopped says nothing. Serves until
+        cancelled."""
+        while True:
+            await asyncio.sleep(STALE_SECONDS / 3)
+            stale = time.monotonic() - STALE_SECONDS
+            for place in [place for place, shown in self._working.items() if shown.asked < stale]:
+                await self.done(place)
 
     def is_working(self, place: ThreadRef) -> bool:
         return place in self._working

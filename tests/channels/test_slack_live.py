@@ -12,6 +12,7 @@ import pytest
 
 from channels.base import DeliveryKey, Kind, Outbound, TemporaryFailure, ThreadRef, UnknownOutcome
 from channels.slack import live as live_module
+from channels.slack import status as status_module
 from tests.conformance.rig_slack import SlackRig, rig, seen_text
 from tests.fakes.slack.faults import Fault
 
@@ -282,3 +283,14 @@ async def test_a_hundred_streams_at_once_keep_to_the_workspaces_pace(slack: Slac
     for live in lives:
         await live.close()
     assert slack.slack.limits.refused == 0
+
+
+async def test_a_turn_that_ends_without_a_word_does_not_stay_at_work(
+    slack: SlackRig, thread: ThreadRef, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(status_module, "STALE_SECONDS", 0.1)
+    await slack.reconnect()
+    await slack.channel.typing(thread)
+    session = slack.slack.methods.streams.sessions[("C1", thread.thread or "")]
+    assert session["status"] == "processing"
+    await slack.slack.until(lambda: session["status"] == "active")

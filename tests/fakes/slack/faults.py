@@ -19,6 +19,7 @@ class Fault:
     status: int = 200
     retry_after: str | None = None
     body: str | None = None  # instead of JSON
+    content_type: str = "text/html"
     after_doing: bool = False  # it is done, and the connection breaks before the answer
     hang_seconds: float = 0.0
     methods: frozenset[str] = SAYING
@@ -27,7 +28,7 @@ class Fault:
     def response(self) -> web.Response:
         headers = {"Retry-After": self.retry_after} if self.retry_after is not None else {}
         if self.body is not None:
-            return web.Response(status=self.status, text=self.body, content_type="text/html", headers=headers)
+            return web.Response(status=self.status, text=self.body, content_type=self.content_type, headers=headers)
         return web.json_response({"ok": False, "error": self.word}, status=self.status, headers=headers)
 
 
