@@ -33,6 +33,7 @@ class Pace:
 
     def __init__(self) -> None:
         self._names: dict[str, str] = {}  # route key -> Discord's bucket name
+        self._limits: dict[str, int] = {}  # route key -> requests in its window; 0 when it told of none
         self._buckets: dict[str, _Bucket] = {}
         self._recent: deque[float] = deque()
         self._all_wait_until = 0.0
@@ -41,7 +42,7 @@ class Pace:
     def wait_for(self, route: str, major: str, now: float, *, urgent: bool = False, counted: bool = True) -> float:
         """Seconds until this request may go; 0 means that it goes now, and its slot is taken."""
         waits = [self._all_wait_until - now, self._ban_guard(now)]
-        bucket = self._buckets.get(self._key(route, major))
+        bucket = self._bucket(route, major, now)
         if bucket is not None:
             if now >= bucket.resets_at:
                 bucket.remaining = max(bucket.remaining, bucket.limit - bucket.in_flight)
@@ -77,13 +78,15 @@ class Pace:
         limit, remaining = _number(headers, "X-RateLimit-Limit"), _number(headers, "X-RateLimit-Remaining")
         reset_after = _number(headers, "X-RateLimit-Reset-After")
         if limit is None or remaining is None or reset_after is None:
+            if self._limits.setdefault(route, 0) == 0:
+                self._buckets.pop(self._key(route, major), None)
             return
         key = self._key(route, major)
         bucket = self._buckets.get(key)
         if bucket is None:
-            self._drop_idle(now)
-            bucket = self._buckets[key] = _Bucket(int(remaining), 0.0, max(1, int(limit)))
-        bucket.limit = max(1, int(limit))
+            # Until now the bucket had no name: what was taken under the route's is taken from it.
+            bucket = self._buckets[key] = taken or _Bucket(0, 0.0, 1)
+        self._limits[route] = bucket.limit = max(1, int(limit))
         bucket.remaining = int(remaining) - bucket.in_flight
         bucket.resets_at = now + reset_after
 
@@ -106,6 +109,15 @@ class Pace:
     def invalid(self, now: float) -> None:
         """Count an answer that Discord holds against the address."""
         self._invalid.append(now)
+
+    def _bucket(self, route: str, major: str, now: float) -> _Bucket | None:
+        """The bucket of a request. A route that is new lets one request go, and learns from its answer."""
+        key = self._key(route, major)
+        limit = self._limits.get(route, 1)
+        if key not in self._buckets and limit:
+            self._drop_idle(now)
+            self._buckets[key] = _Bucket(limit, now, limit)
+        return self._buckets.get(key)
 
     def _key(self, route: str, major: str) -> str:
         return f"{self._names.get(route, route)} {major}"

@@ -245,9 +245,7 @@ def _encoded(body: Mapping[str, Any], files: Sequence[discord.File]) -> dict[str
     if not files:
         return {"json": body}
     named = {**body, "attachments": [{"id": number, "filename": file.filename} for number, file in enumerate(files)]}
-    form: list[dict[str, Any]] = [
-        {"name": "payload_json", "value": json.dumps(named), "content_type": "application/json"}
-    ]
+    form: list[dict[str, Any]] = [{"name": "payload_json", "value": json.dumps(named)}]
     form += [
         {
             "name": f"files[{number}]",

@@ -284,7 +284,8 @@ class Rest:
             body = await request.json()
             return body, []
         form = await request.post()
-        body = json.loads(str(form["payload_json"]))
+        described_as = form["payload_json"]
+        body = json.loads(described_as if isinstance(described_as, str | bytes | bytearray) else "")
         files = []
         for described in body.get("attachments", []):
             field = form[f"files[{described['id']}]"]
