@@ -15,6 +15,7 @@ import asyncio
 import json
 import logging
 import os
+import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -30,6 +31,7 @@ if TYPE_CHECKING:  # the library itself is imported late
     import anthropic
 
 LIMITS_TIMEOUT_SECONDS = 10.0
+ASK_LIMITS_AGAIN_SECONDS = 300.0
 NO_KEY = "local"
 """Sent to servers that need no key, so that the library does not look for one in the environment and send that."""
 
@@ -45,6 +47,8 @@ class AnthropicModel:
         self._client: anthropic.AsyncAnthropic | None = None
         self._context_tokens: int | None = None
         self._adaptive: bool | None = None  # whether the model thinks as long as it likes; None: not known
+        self._ask_limits_at = 0.0  # on the monotonic clock; not before
+        self._caching = True  # until the server says that it does not know it
         self._closed = False
 
     @property
@@ -54,9 +58,11 @@ class AnthropicModel:
     async def preload(self) -> None:
         """Import the library, open the client, ask for the model's limits. A failure is left to the first call."""
         try:
-            await self._ask_limits(await self._opened())
+            client = await self._opened()
         except ModelError as error:
-            _log.info("the limits of model %s are not known: %s", self._settings.model, error)
+            _log.info("model %s is not ready: %s", self._settings.model, error)
+            return
+        await self._ask_limits(client)
 
     async def close(self) -> None:
         self._closed = True
@@ -67,7 +73,7 @@ class AnthropicModel:
         """See `Model.stream`."""
         client = await self._opened()
         thinking_tokens = self._settings.thinking_tokens if request.thinking_tokens is None else request.thinking_tokens
-        if thinking_tokens and self._adaptive is None:
+        if thinking_tokens and self._adaptive is None and time.monotonic() >= self._ask_limits_at:
             await self._ask_limits(client)
         from anthropic import AsyncStream
 
@@ -104,6 +110,7 @@ class AnthropicModel:
             max_tokens=request.max_tokens or self._settings.max_tokens,
             thinking_tokens=thinking_tokens,
             adaptive=bool(self._adaptive),
+            caching=self._caching,
             output_schema=schema,
         )
         return json.dumps(written, ensure_ascii=False).encode(errors="replace")
@@ -127,6 +134,9 @@ class AnthropicModel:
                 retry_after=retry_after(error.response.headers, datetime.now(UTC)),
             )
             self._learn(limit_told(_words(error)) if isinstance(told, ContextTooLong) else None)
+            if isinstance(told, ModelRefused) and self._caching and "cache_control" in _words(error):
+                self._caching = False
+                told = ModelUnavailable(f"{name}: this server knows no prompt caching; it is asked without from now on")
             # The library's own text may repeat the key.
             raise told from (None if key and key in str(error) else error)
         except (APITimeoutError, TimeoutException) as error:
@@ -154,19 +164,21 @@ class AnthropicModel:
         return self._client
 
     async def _ask_limits(self, client: anthropic.AsyncAnthropic) -> None:
-        """Ask what the model takes. A server that has no such address is not asked again."""
+        """Ask what the model takes. Never raises: a server without such an address is not asked again, one that
+        does not answer not before some minutes."""
         path = f"/v1/models/{quote(self._settings.model, safe='')}"
+        self._ask_limits_at = time.monotonic() + ASK_LIMITS_AGAIN_SECONDS
         try:
             async with asyncio.timeout(LIMITS_TIMEOUT_SECONDS), self._told():
                 described: Any = await client.get(path, cast_to=object)
         except ModelRefused:
             self._adaptive = False
-            return
-        except TimeoutError:
-            return
-        if isinstance(described, dict):
-            self._learn(context_told(described))
-            self._adaptive = _supports_adaptive(described)
+        except (ModelError, TimeoutError) as error:
+            _log.info("the limits of model %s are not known: %s", self._settings.model, error)
+        else:
+            if isinstance(described, dict):
+                self._learn(context_told(described))
+                self._adaptive = _supports_adaptive(described)
 
     def _learn(self, context_tokens: int | None) -> None:
         self._context_tokens = context_tokens or self._context_tokens

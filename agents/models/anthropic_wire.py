@@ -53,17 +53,19 @@ def body(
     max_tokens: int,
     thinking_tokens: int,
     adaptive: bool,
+    caching: bool = True,
     output_schema: dict[str, Any] | None,
 ) -> dict[str, Any]:
-    """The JSON of a streamed request. The conversation so far is cached by the provider. With `adaptive` the model
-    decides itself how long it thinks (newer models take no budget)."""
+    """The JSON of a streamed request. With `caching` the provider keeps the conversation so far. With `adaptive` the
+    model decides itself how long it thinks (newer models take no budget)."""
     written: dict[str, Any] = {
         "model": model,
         "max_tokens": max_tokens,
         "messages": [_message(message) for message in in_form(request.messages)],
         "stream": True,
-        "cache_control": {"type": "ephemeral"},
     }
+    if caching:
+        written["cache_control"] = {"type": "ephemeral"}
     if request.system.strip():
         written["system"] = request.system
     if request.tools:

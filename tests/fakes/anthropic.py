@@ -107,6 +107,7 @@ class FakeAnthropic(LoopbackServer):
         self.brain: Brain = obedient
         self.delay_seconds = delay_seconds
         self.model_info: dict[str, Any] | None = {"max_input_tokens": 1_000_000, "max_tokens": 64_000}
+        self.limits_fault: str | None = None  # what /v1/models answers instead
         self.requests: list[dict[str, Any]] = []
         self.headers: list[Mapping[str, str]] = []
         self.paths: list[str] = []
@@ -123,6 +124,8 @@ class FakeAnthropic(LoopbackServer):
             self.paths.append(path)
         if path == "/v1/messages" and request.method == "POST":
             return self._messages(request)
+        if path.startswith("/v1/models/") and self.limits_fault is not None:
+            return FAULTS[self.limits_fault]
         if path.startswith("/v1/models/") and self.model_info is not None:
             return [whole_json(200, _described(path.removeprefix("/v1/models/"), self.model_info))]
         return error(404, "not_found_error", "Not found")

@@ -39,7 +39,7 @@ from agents.models.base import (
 )
 from agents.models.chain import ModelChain
 from agents.models.settings import ModelSettings
-from tests.fakes.anthropic import GOOD_KEY, FakeAnthropic, half
+from tests.fakes.anthropic import GOOD_KEY, FakeAnthropic, error, half
 from tests.fakes.anthropic_answers import Answer, redacted, text, thinking, tool_use
 from tests.fakes.loopback_http import Stall
 
@@ -486,6 +486,25 @@ async def test_a_server_of_ones_own_with_odd_extras_is_understood() -> None:
         assert finished.blocks == (Text(text="fine"),)
 
 
+async def test_a_server_that_knows_no_caching_is_asked_without_it_from_then_on() -> None:
+    async with serving() as (server, model):
+        server.answer_next(error(400, "invalid_request_error", "cache_control: Extra inputs are not permitted"))
+        with pytest.raises(ModelUnavailable, match="without"):
+            await ask(model, user("x"))
+        assert (await ask(model, user("x"))).stop is Stop.END
+        assert ["cache_control" in sent for sent in server.requests] == [True, False]
+
+
+async def test_a_server_that_does_not_tell_limits_now_still_answers() -> None:
+    async with serving(thinking_tokens=2048) as (server, model):
+        server.model_info = None
+        server.limits_fault = "500"
+        await ask(model, user("x"))
+        await ask(model, user("x"))
+        assert server.paths.count(f"/v1/models/{CLAUDE}") == 1
+        assert server.requests[0]["thinking"]["type"] == "enabled"
+
+
 async def test_the_chain_survives_a_broken_stream_by_asking_again() -> None:
     async with FakeAnthropic() as server:
         configured = {ModelName("main"): settings(server, price_usd_per_million={"input": 1.0, "output": 1.0})}
@@ -515,6 +534,23 @@ async def test_many_calls_at_once_are_all_answered_each_by_its_own_words() -> No
         assert [answer.blocks for answer in answers] == [
             (Text(text=f"echo: number {number}"),) for number in range(200)
         ]
+
+
+@pytest.mark.slow
+async def test_the_loopback_server_runs_as_a_program() -> None:
+    program = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.fakes.anthropic", "--port", "0", stdout=asyncio.subprocess.PIPE
+    )
+    assert program.stdout is not None
+    try:
+        address = (await program.stdout.readline()).decode().strip()
+        base = {"kind": "anthropic", "model": CLAUDE, "base_url": address}
+        model = AnthropicModel(ModelSettings.model_validate(base))
+        assert (await ask(model, user("over there?"))).blocks == (Text(text="echo: over there?"),)
+        await model.close()
+    finally:
+        program.terminate()
+        await program.wait()
 
 
 @pytest.mark.slow
