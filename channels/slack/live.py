@@ -170,6 +170,8 @@ class LiveMessage:
 
     async def _begin(self, text: str, status: str) -> bool:
         previews, now = self._previews, time.monotonic()
+        if not previews.pace.take_spare(self._place.room, now):
+            return False
         if previews.can_stream(self._place, self._asker) and previews.starts.take(now):
             part = _whole_words(text)
             chunks = [*self._task(status), *_said(harmless(part))]
@@ -179,8 +181,6 @@ class LiveMessage:
             if self._ts is not None:
                 self._begun, self._streaming, self._sent = now, True, harmless(part)
                 return True
-        if previews.pace.wait_seconds(self._place.room, now) > 0:
-            return False
         self._ts = await previews.post(self._place, text, status)
         self._begun = now
         return True

@@ -31,10 +31,7 @@ class Pace:
 
     def wait_seconds(self, room: str, now: float, *, control: bool = False) -> float:
         """How long a message to this room must wait. Counted as sent, unless that is over PATIENCE_SECONDS."""
-        state = self._rooms.pop(room, None) or _Room(free_at=now)
-        self._rooms[room] = state
-        while len(self._rooms) > self._most:
-            self._rooms.popitem(last=False)
+        state = self._room(room, now)
         free_at = max(state.free_at, now)
         ahead = self._burst - 1 + (self._borrow if control else 0)
         wait = max(free_at - ahead * self._interval, state.paused_until, now) - now
@@ -42,10 +39,26 @@ class Pace:
             state.free_at = free_at + self._interval
         return wait
 
+    def take_spare(self, room: str, now: float) -> bool:
+        """Whether a message that may also be left out can go now and leave room for two others; counted if so."""
+        state = self._room(room, now)
+        free_at = max(state.free_at, now)
+        if state.paused_until > now or free_at - now > (self._burst - 3) * self._interval:
+            return False
+        state.free_at = free_at + self._interval
+        return True
+
     def pause(self, room: str, until: float) -> None:
         """Slack said when this room may be written to again."""
-        state = self._rooms.setdefault(room, _Room(free_at=0.0))
+        state = self._room(room, 0.0)
         state.paused_until = max(state.paused_until, until)
+
+    def _room(self, room: str, now: float) -> _Room:
+        state = self._rooms.pop(room, None) or _Room(free_at=now)
+        self._rooms[room] = state
+        while len(self._rooms) > self._most:
+            self._rooms.popitem(last=False)
+        return state
 
 
 class Budget:

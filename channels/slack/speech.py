@@ -46,6 +46,10 @@ from channels.slack.web import proxy_for
 logger = logging.getLogger(__name__)
 
 EVENT_TYPE = "threadmill_delivery"
+HALF_DONE = timedelta(minutes=10)
+"""Files that were shared so long ago may belong to a post that did not follow."""
+
+CLOCKS = timedelta(minutes=2)
 LOOK_BACK = timedelta(hours=1)
 """Slack's clock and ours may differ, and a message that was shown while it was written is older than its sending."""
 
@@ -76,6 +80,7 @@ class Speech:
         self.status = Status(client, calls)
         self.previews = Previews(client, calls, self._pace, self.status)
         self._taken: OrderedDict[DeliveryKey, Left] = OrderedDict()
+        self._shared: OrderedDict[DeliveryKey, frozenset[str]] = OrderedDict()
         self._doubtful: OrderedDict[DeliveryKey, None] = OrderedDict()
         self._afterwards: set[asyncio.Task[None]] = set()
 
@@ -232,7 +237,7 @@ class Speech:
         """Short text without buttons goes with the files, in one message. Otherwise the files come first and the
         post with the key last, so that the key stands for both; files that are there already stay single."""
         if not _in_one_message(part):
-            if await self._find_files(part, datetime.now(UTC), me) is None:
+            if await self._find_files(part, datetime.now(UTC) - HALF_DONE, me) is None:
                 await self._share(part, "")
             return await self._post(part)
         return await self._share(part, mrkdwn(part.text))
@@ -243,6 +248,9 @@ class Speech:
                 (await upload(self._client, self._http, self._files, attachment), attachment.name)
                 for attachment in part.attachments
             ]
+        self._shared[part.key] = frozenset(file_id for file_id, _ in uploaded)
+        while len(self._shared) > MOST_TAKEN:
+            self._shared.popitem(last=False)
         await self._calls.ask("share a file", share(self._client, part.to, uploaded, comment), says=True)
         try:
             async with self._calls.guarded("show a file", seconds=5.0):
@@ -261,15 +269,17 @@ class Speech:
         forms: tuple[Form, ...] = (
             {"text": text, "blocks": native},
             {"text": text, "blocks": plain_blocks(part.text, part.buttons)},
+            {"text": text},
         )
         try:
             async with self._calls.guarded(doing, says=says):
-                try:
-                    return await call(forms[0])
-                except SlackApiError as error:
-                    if word_of(error) not in UNFIT:
-                        raise
-                return await call(forms[1])
+                for form in forms[:-1]:
+                    try:
+                        return await call(form)
+                    except SlackApiError as error:
+                        if word_of(error) not in UNFIT:
+                            raise
+                return await call(forms[-1])
         except TemporaryFailure as error:
             if says and error.retry_after is not None:
                 self._pace.pause(part.to.room, time.monotonic() + error.retry_after.total_seconds())
@@ -286,7 +296,7 @@ class Speech:
     # Finding what was said ----------------------------------------------------------------------------------
 
     async def _find_post(self, part: Outbound, since: datetime) -> Receipt | None:
-        async for message in messages_in(self._client, self._calls, part.to, _oldest(since), metadata=True):
+        async for message in messages_in(self._client, self._calls, part.to, _stamp(since - LOOK_BACK), metadata=True):
             metadata = dict_of(message, "metadata")
             if metadata.get("event_type") == EVENT_TYPE:
                 payload = dict_of(metadata, "event_payload")
@@ -295,12 +305,18 @@ class Speech:
         return None
 
     async def _find_files(self, part: Outbound, since: datetime, me: Identity) -> Receipt | None:
-        wanted = sorted(safe_name(file.name) for file in part.attachments)
-        async for message in messages_in(self._client, self._calls, part.to, _oldest(since)):
-            if message.get("user") != me.user and message.get("bot_id") != me.bot:
-                continue
-            found = sorted(str(file.get("name")) for file in list_of(message, "files"))
-            if found == wanted and isinstance(ts := message.get("ts"), str):
+        """Files take no metadata. Within one run of Threadmill we know the ids that we shared; after a restart, files
+        of ours with the same names and sizes since then are taken for them."""
+        ids = self._shared.get(part.key)
+        alike = sorted((safe_name(file.name), file.size_bytes or -1) for file in part.attachments)
+        async for message in messages_in(self._client, self._calls, part.to, _stamp(since - CLOCKS)):
+            files = list_of(message, "files")
+            if ids is not None:
+                same = ids == {str(file.get("id")) for file in files}
+            else:
+                ours = message.get("user") == me.user or message.get("bot_id") == me.bot
+                same = ours and alike == sorted((str(file.get("name")), int(file.get("size") or 0)) for file in files)
+            if same and isinstance(ts := message.get("ts"), str):
                 return _receipt(ts)
         return None
 
@@ -331,8 +347,8 @@ def _in_one_message(part: Outbound) -> bool:
     return bool(part.attachments) and not part.buttons and len(part.text) <= COMMENT_LENGTH
 
 
-def _oldest(since: datetime) -> str:
-    return f"{(since - LOOK_BACK).timestamp():.6f}"
+def _stamp(when: datetime) -> str:
+    return f"{when.timestamp():.6f}"
 
 
 def _receipt(ts: str) -> Receipt:

@@ -149,3 +149,11 @@ def test_only_so_many_rooms_are_remembered():
     for room in ("C1", "C2", "C3"):
         pace.wait_seconds(room, 100.0)
     assert pace.wait_seconds("C1", 100.0) == 0
+
+
+def test_what_may_be_left_out_takes_no_turn_of_what_may_not():
+    pace = Pace(interval_seconds=1.0, burst=5)
+    assert [pace.take_spare("C1", 100.0) for _ in range(10)] == [True] * 3 + [False] * 7
+    assert [pace.wait_seconds("C1", 100.0) for _ in range(3)] == [0, 0, 1.0]
+    pace.pause("C2", 160.0)
+    assert not pace.take_spare("C2", 100.0)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -88,6 +90,12 @@ async def test_markup_and_code_of_other_kinds_stay_as_they_are(slack: SlackRig):
     text = "```html\n<!DOCTYPE html>\n<!-- a -->\n@decorator\n```\n\na < b > c"
     await slack.channel.send(said(slack, text))
     assert last(slack)["blocks"] == [{"type": "markdown", "text": text}]
+
+
+async def test_a_server_that_takes_no_blocks_at_all_gets_the_text(slack: SlackRig):
+    slack.slack.fail(Fault(word="invalid_blocks", times=2))
+    await slack.channel.send(said(slack, "**still** said"))
+    assert [message.text for message in await slack.shown(slack.room)] == ["*still* said"]
 
 
 async def test_a_block_that_slack_refuses_is_said_in_plain_sections_instead(slack: SlackRig):
@@ -448,3 +456,64 @@ async def test_a_thread_whose_opening_got_no_answer_is_not_opened_twice(slack: S
     thread = await slack.channel.open_thread(request)
     [root] = slack.slack.space.rooms["C1"].messages
     assert thread.thread == root["ts"]
+
+
+@pytest.mark.requirement("P3")
+async def test_a_file_of_the_same_name_is_not_taken_for_one_that_was_lost(slack: SlackRig):
+    first = await slack.stored_file(b"the first answer", "message.md", "text/markdown")
+    second = await slack.stored_file(b"the second", "message.md", "text/markdown")
+    await slack.channel.send(said(slack, "one", "k1", attachments=(first,)))
+    part = said(slack, "two", "k2", attachments=(second,))
+    assert await slack.channel.find(part, datetime.now(UTC)) is None
+    slack.slack.fail(Fault(word="service_unavailable", status=503))
+    with pytest.raises(TemporaryFailure):
+        await slack.channel.send(part)
+    assert await slack.channel.find(part, datetime.now(UTC)) is None
+    await slack.channel.send(part)
+    assert [message.files[0][1] for message in await slack.shown(slack.room)] == [b"the first answer", b"the second"]
+
+
+@pytest.mark.requirement("P3")
+async def test_files_that_were_shared_before_a_restart_are_found_by_name_and_size(slack: SlackRig):
+    file = await slack.stored_file(b"abc", "a.txt", "text/plain")
+    part = said(slack, "here", attachments=(file,))
+    slack.slack.fail(Fault(after_doing=True))
+    with pytest.raises(UnknownOutcome):
+        await slack.channel.send(part)
+    await slack.reconnect()
+    found = await slack.channel.find(part, datetime.now(UTC))
+    assert found is not None
+    assert found.message_ids == (last(slack)["ts"],)
+
+
+@pytest.mark.slow
+@pytest.mark.requirement("P2")
+@pytest.mark.requirement("P3")
+async def test_whatever_goes_wrong_each_message_appears_once_and_in_order(slack: SlackRig):
+    chance = random.Random(7)
+    faults = (
+        Fault(word="ratelimited", status=429, retry_after="0"),
+        Fault(word="service_unavailable", status=503),
+        Fault(word="internal_error", status=500),
+        Fault(after_doing=True),
+        Fault(body="<html>Bad gateway</html>", status=502),
+    )
+    await slack.stop()
+    async with slack.fresh(posts_per_second=10_000.0) as channel:
+        for number in range(60):
+            for _ in range(chance.randint(0, 3)):
+                slack.slack.fail(replace(chance.choice(faults)))
+            part, since, in_doubt = said(slack, f"number {number}", f"k{number}"), datetime.now(UTC), False
+            for _ in range(20):
+                try:
+                    if not in_doubt or await channel.find(part, since) is None:
+                        await channel.send(part)
+                    break
+                except UnknownOutcome:
+                    in_doubt = True
+                except (TemporaryFailure, Unavailable):
+                    continue
+    assert [seen_text(message) for message in slack.slack.space.rooms["C1"].messages] == [
+        f"number {number}" for number in range(60)
+    ]
+    await slack.start()

@@ -71,13 +71,11 @@ class SlackRig:
 
     # The adapter's life -------------------------------------------------------------------------------------
 
-    def fresh(self) -> Channel:
+    def fresh(self, **more: Any) -> Channel:
         """A channel that is not opened yet."""
         context = ChannelContext(name=NAME, files=self.files, commands=COMMANDS)
-        settings = Settings(
-            bot_token=SecretStr(BOT_TOKEN), app_token=SecretStr(APP_TOKEN), base_url=self.slack.base_url
-        )
-        return create(settings, context)
+        bot, app = SecretStr(BOT_TOKEN), SecretStr(APP_TOKEN)
+        return create(Settings(bot_token=bot, app_token=app, base_url=self.slack.base_url, **more), context)
 
     async def start(self) -> None:
         self.channel = await self._open.enter_async_context(self.fresh())
