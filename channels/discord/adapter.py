@@ -41,7 +41,7 @@ from channels.base import (
 from channels.discord import OFFICIAL_BASE_URL, Settings
 from channels.discord.errors import spoken
 from channels.discord.files import Downloads
-from channels.discord.gateway import SILENCE_SECONDS, GatewayClient
+from channels.discord.gateway import GatewayClient, Patience
 from channels.discord.live import LiveMessage
 from channels.discord.normalize import Identity
 from channels.discord.pace import Pace
@@ -54,7 +54,6 @@ from channels.discord.threads import ThreadOpener
 
 _log = logging.getLogger(__name__)
 _ATTACHMENT_BYTES = 10 * 1024 * 1024  # of a server without boosts
-_LONGEST_OUTAGE_SECONDS = 60.0
 
 
 class DiscordChannel:
@@ -88,13 +87,11 @@ class DiscordChannel:
         settings: Settings,
         context: ChannelContext,
         *,
-        silence_seconds: float = SILENCE_SECONDS,
-        identify_pause_seconds: tuple[float, float] = (1.0, 5.0),
+        patience: Patience | None = None,
     ) -> None:
         self._settings = settings
         self._context = context
-        self._silence_seconds = silence_seconds
-        self._identify_pause_seconds = identify_pause_seconds
+        self._patience = patience or Patience()
         self._pace = Pace()
         self._places = Places()
         self._session: aiohttp.ClientSession | None = None
@@ -145,6 +142,7 @@ class DiscordChannel:
                     self._rest,
                     self._places,
                     spawn=group.create_task,
+                    previews=self._speaker.previews,
                     connected=self._is_connected,
                     troubled=self._is_troubled,
                 )
@@ -167,8 +165,7 @@ class DiscordChannel:
             self._new_rest(self._session),
             read=receiver.read,
             lost=self._is_lost,
-            silence_seconds=self._silence_seconds,
-            identify_pause_seconds=self._identify_pause_seconds,
+            patience=self._patience,
         )
         try:
             async with asyncio.TaskGroup() as group:
@@ -181,10 +178,10 @@ class DiscordChannel:
         """End a run that has been without a connection for so long that a new client is the better try."""
         while True:
             try:
-                async with asyncio.timeout(_LONGEST_OUTAGE_SECONDS):
+                async with asyncio.timeout(self._patience.outage_seconds):
                     await self._connected.wait()
             except TimeoutError:
-                raise Unavailable("Discord's gateway has not answered for a minute") from None
+                raise Unavailable("Discord's gateway has not let us in for too long") from None
             await self._disconnected.wait()
 
     def _is_connected(self, me: Identity) -> None:

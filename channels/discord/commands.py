@@ -26,6 +26,7 @@ _TEXT_OPTION = 3
 _MOST_CHOICES = 25
 _TOKEN_LIFE = timedelta(minutes=15)
 _ANSWER_MARGIN = timedelta(seconds=20)
+_LONGEST_WAY = timedelta(seconds=10)  # an interaction is answered within three seconds or never
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +93,9 @@ def suggestions(raw: Interaction, commands: Sequence[CommandSpec]) -> list[dict[
     return [{"name": choice[:100], "value": choice[:100]} for choice in fitting[:_MOST_CHOICES]]
 
 
-def interaction(raw: Interaction, at: Place, me: Identity, commands: Sequence[CommandSpec]) -> Inbound | None:
+def interaction(
+    raw: Interaction, at: Place, me: Identity, commands: Sequence[CommandSpec], now: datetime
+) -> Inbound | None:
     """A command that was given or a button that was pressed."""
     person = raw.person
     if person is None or raw.data is None or raw.type not in (COMMAND, COMPONENT):
@@ -111,7 +114,7 @@ def interaction(raw: Interaction, at: Place, me: Identity, commands: Sequence[Co
         where=at.ref(me.channel),
         sender=sender_of(person, me, raw.member),
         text=text,
-        sent_at=made_at(raw.id),
+        sent_at=min(max(made_at(raw.id), now - _LONGEST_WAY), now),
         message_id=about.id if about is not None else None,
         attachments=attachments_of(about) if about is not None and raw.type == COMMAND else (),
         mentioned=True,

@@ -11,6 +11,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
@@ -21,8 +22,16 @@ from channels.base import ChannelError, Rejected, Unavailable
 from channels.discord.rest import Rest
 
 _log = logging.getLogger(__name__)
-SILENCE_SECONDS = 50.0
-"""A connection on which nothing arrives for so long is dead. Discord's heartbeat comes every 41 s."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """How long the connection is waited for."""
+
+    silence_seconds: float = 50.0  # nothing at all arrives: it is dead. Discord answers a heartbeat every 41 s
+    identify_pause_seconds: tuple[float, float] = (1.0, 5.0)  # what Discord asks for after it ended a session
+    outage_seconds: float = 60.0  # not connected again: a new client is the better try
+
 
 _CLOSED_FOR_GOOD = {
     4004: "Discord does not accept the bot's token. Set a new one from the developer portal",
@@ -75,22 +84,20 @@ class GatewayClient(discord.Client):
         *,
         read: EventReader,
         lost: Callable[[], None],
-        silence_seconds: float = SILENCE_SECONDS,
-        identify_pause_seconds: tuple[float, float] = (1.0, 5.0),
+        patience: Patience,
     ) -> None:
         # The library warns that voice will not work; we have no use for it.
         discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False
         self._read = read
         self._lost = lost
         self._rest = rest
-        self._silence_seconds = silence_seconds
-        self._identify_pause_seconds = identify_pause_seconds
+        self._patience = patience
         super().__init__(
             intents=intents(),
             max_messages=None,
             member_cache_flags=discord.MemberCacheFlags.none(),
             chunk_guilds_at_startup=False,
-            heartbeat_timeout=silence_seconds,
+            heartbeat_timeout=patience.silence_seconds,
         )
         self.http = rest
 
@@ -119,13 +126,13 @@ class GatewayClient(discord.Client):
         """A server may ask for heartbeats more seldom than Discord does: its silence is no death then."""
         heartbeat = self.ws._keep_alive
         if heartbeat is not None and heartbeat.interval is not None:
-            patience = max(self._silence_seconds, heartbeat.interval * 1.2)
+            patience = max(self._patience.silence_seconds, heartbeat.interval * 1.2)
             self.ws._max_heartbeat_timeout = heartbeat.heartbeat_timeout = patience
 
     async def before_identify_hook(self, _shard_id: int | None, /, *, initial: bool = False) -> None:
         """Discord asks for 1 to 5 s of patience after it invalidated a session."""
         if not initial:
-            await asyncio.sleep(random.uniform(*self._identify_pause_seconds))  # noqa: S311  # no secret
+            await asyncio.sleep(random.uniform(*self._patience.identify_pause_seconds))  # noqa: S311  # no secret
 
     async def on_disconnect(self) -> None:
         self._lost()

@@ -54,6 +54,8 @@ class LiveMessage:
             await self._speaker.delete(self._where, self._message_id)
         except ChannelError as error:
             _log.warning("a preview stays in %s: %s", self._where.key, error)
+        finally:
+            self._speaker.previews.discard(self._message_id)
 
     async def _paint(self) -> None:
         while True:
@@ -83,6 +85,7 @@ class LiveMessage:
         )
         if self._message_id is None:
             self._message_id = (await self._speaker.send_silently(message)).message_ids[0]
+            self._speaker.previews.add(self._message_id)
         else:
             await self._speaker.edit(message, self._message_id)
 

@@ -138,6 +138,13 @@ class Snapshot(Payload):
     message: Annotated[Quoted | None, _or_none(Quoted)] = None
 
 
+class Component(Payload):
+    """A row of components, or one in it."""
+
+    custom_id: Text = ""
+    components: list[dict[str, Any]] = []
+
+
 class Message(Payload):
     id: Id
     channel_id: Id
@@ -157,6 +164,11 @@ class Message(Payload):
     message_reference: Annotated[Reference | None, _or_none(Reference)] = None
     referenced_message: Annotated[Quoted | None, _or_none(Quoted)] = None
     message_snapshots: Annotated[list[Snapshot], _each(Snapshot)] = []
+    components: Annotated[list[Component], _each(Component)] = []
+
+    @property
+    def button_ids(self) -> set[str]:
+        return {str(button.get("custom_id", "")) for row in self.components for button in row.components}
 
 
 class Deleted(Payload):

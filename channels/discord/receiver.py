@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Container, Coroutine, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -49,6 +49,7 @@ class Receiver:
         places: Places,
         *,
         spawn: Callable[[Coroutine[Any, Any, None]], object],
+        previews: Container[str],
         connected: Callable[[Identity], None],
         troubled: Callable[[str], None],
     ) -> None:
@@ -57,6 +58,7 @@ class Receiver:
         self._rest = rest
         self._places = places
         self._spawn = spawn
+        self._previews = previews
         self._connected = connected
         self.ingress = Ingress(intake, troubled=troubled)
         self._me: Identity | None = None
@@ -177,11 +179,25 @@ class Receiver:
             )
             if not found:
                 return
+            for raw in found:
+                if self._is_stray_preview(raw):
+                    self._spawn(self._remove(raw))
             await self.ingress.settled([self._arrival(raw, place) for raw in found])
             after = int(found[-1].id)
             if len(page) < _PAGE:
                 return
         _log.warning("more than %d messages were missed in %s; the rest is left", _MOST_PAGES * _PAGE, place.channel_id)
+
+    def _is_stray_preview(self, raw: Message) -> bool:
+        """Whether this is a preview of ours (see `live`) that a crash left behind."""
+        ours = raw.author is not None and raw.author.id == self.me.user_id
+        return ours and raw.id not in self._previews and commands.STOP_BUTTON in raw.button_ids
+
+    async def _remove(self, raw: Message) -> None:
+        try:
+            await self._rest.delete_message(raw.channel_id, raw.id)
+        except (discord.DiscordException, aiohttp.ClientError, TimeoutError, OSError) as error:
+            _log.warning("a preview is left in %s: %s", raw.channel_id, type(error).__name__)
 
     async def _page(self, place: Place, after: int) -> list[Message]:
         """A page of history. A channel that is gone or closed to us has none."""
@@ -317,7 +333,7 @@ class Receiver:
             self._places.learn_room(raw.channel, raw.guild_id)
 
         def arrive(at: Place) -> Arrival:
-            return self._one(channel_id, commands.interaction(raw, at, self.me, self._context.commands))
+            return self._one(channel_id, commands.interaction(raw, at, self.me, self._context.commands, _now()))
 
         at = self._places[channel_id]
         if at is None:
@@ -335,7 +351,7 @@ class Receiver:
             self._places.learn(Place(room=channel_id))
         if self._places[channel_id] is None and not self.ingress.holds(channel_id):
             self.ingress.hold(channel_id)
-            self._spawn(self._look_up(channel_id))
+            self._spawn(self._look_up(channel_id, guild_id or ""))
 
         def go() -> None:
             at = self._places[channel_id]
@@ -344,11 +360,14 @@ class Receiver:
 
         self.ingress.after_hold(channel_id, go)
 
-    async def _look_up(self, channel_id: str) -> None:
+    async def _look_up(self, channel_id: str, guild_id: str) -> None:
         """Ask what a channel is that the gateway has not told us of. What arrived there waits meanwhile."""
         room = await self._described(channel_id)
         if room is not None:
-            self._places.learn_room(room)
+            self._places.learn_room(room, guild_id)
+        else:
+            # What was said there is worth more than knowing the room of its thread.
+            self._places.learn(Place(space=guild_id, room=channel_id))
         self.ingress.release(channel_id)
 
     async def _described(self, channel_id: str) -> Room | None:
@@ -362,7 +381,7 @@ class Receiver:
                 break
             except (discord.DiscordException, aiohttp.ClientError, TimeoutError, OSError, ValueError):
                 await asyncio.sleep(pause)
-        _log.warning("Discord does not say what the channel %s is; its events are passed over", channel_id)
+        _log.warning("Discord does not say what the channel %s is", channel_id)
         return None
 
     def _remember_direct(self, at: Place) -> Mapping[str, str]:

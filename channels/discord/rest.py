@@ -114,7 +114,7 @@ class Rest(HTTPClient):
         """As discord.py does, but the default gateway is the one that `find_gateway` found."""
         asked = URL(url)
         if self._gateway_url is not None and asked.host == DiscordWebSocket.DEFAULT_GATEWAY.host:
-            asked = self._gateway_url.with_query(asked.query)
+            asked = self._gateway_url.update_query(asked.query)
         return await super().ws_connect(str(asked), compress=compress)
 
     def _url(self, route: Route) -> str:

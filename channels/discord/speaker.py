@@ -15,6 +15,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+import aiohttp
 import discord
 from discord.http import Route
 
@@ -48,6 +49,7 @@ _BUTTONS_IN_A_ROW = 5
 _MOST_PAGES = 5
 _PAGE = 100
 _MOST_ANSWERS = 1_000
+_ANSWERED_NO_MORE = frozenset({errors.UNKNOWN_WEBHOOK, errors.UNKNOWN_INTERACTION, errors.INVALID_WEBHOOK_TOKEN})
 
 
 class Speaker:
@@ -58,6 +60,7 @@ class Speaker:
         self._name = name
         self._files = files
         self._me = me
+        self.previews: set[str] = set()  # ids of messages that are being written, see `live`
         self._answered: dict[str, DeliveryKey] = {}  # interaction id -> the delivery that filled in its reply
 
     async def send(self, part: Outbound) -> Receipt:
@@ -158,27 +161,32 @@ class Speaker:
             return None
         said = {key: value for key, value in body.items() if key != "message_reference"}
         fills_reply = handle.command and self._answered.get(handle.interaction_id, part.key) == part.key
-        if fills_reply:
-            route = _webhook(handle, "PATCH", "/messages/@original")
-            said["flags"] = SUPPRESS_EMBEDS
-        else:
-            route = _webhook(handle, "POST", "")
-            said["flags"] = SUPPRESS_EMBEDS | EPHEMERAL
-        query: dict[str, Any] = {} if fills_reply else {"params": {"wait": "true"}}
         try:
-            raw = await self._rest.request(route, **_encoded(said, files), **query, urgent=True)
+            raw = await (self._fill_reply if fills_reply else self._follow_up)(handle, said, files)
         except discord.HTTPException as error:
-            if error.code in (errors.UNKNOWN_WEBHOOK, errors.UNKNOWN_INTERACTION, errors.INVALID_WEBHOOK_TOKEN):
+            if error.code in _ANSWERED_NO_MORE:
                 return None
-            if error.code == errors.UNKNOWN_MESSAGE and fills_reply:
-                return None  # the acknowledgement never reached Discord
             raise errors.translated(error, "answer a command") from error
-        except Exception as error:
+        except (discord.RateLimited, aiohttp.ClientError, TimeoutError, OSError) as error:
             raise errors.translated(error, "answer a command") from error
-        self._answered[handle.interaction_id] = self._answered.get(handle.interaction_id, part.key)
+        self._answered.setdefault(handle.interaction_id, part.key)
         while len(self._answered) > _MOST_ANSWERS:
             del self._answered[next(iter(self._answered))]
         return _receipt(raw)
+
+    async def _fill_reply(self, handle: AnswerHandle, said: Mapping[str, Any], files: Sequence[discord.File]) -> Any:
+        route = _webhook(handle, "PATCH", "/messages/@original")
+        try:
+            return await self._rest.request(route, **_encoded(said, files), urgent=True)
+        except discord.NotFound as error:
+            if error.code in _ANSWERED_NO_MORE:
+                raise
+            return await self._follow_up(handle, said, files)  # somebody dismissed the waiting reply
+
+    async def _follow_up(self, handle: AnswerHandle, said: Mapping[str, Any], files: Sequence[discord.File]) -> Any:
+        private = {**said, "flags": SUPPRESS_EMBEDS | EPHEMERAL}
+        route = _webhook(handle, "POST", "")
+        return await self._rest.request(route, **_encoded(private, files), params={"wait": "true"}, urgent=True)
 
     async def _body(self, part: Outbound) -> tuple[dict[str, Any], list[discord.File]]:
         files = [

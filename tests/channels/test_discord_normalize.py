@@ -209,7 +209,7 @@ COMMANDS = (
 def interaction(kind: int, data: dict[str, Any], **more: Any) -> Any:
     raw = {"id": "555", "application_id": "2", "type": kind, "token": "a/b.c", "channel_id": "20", "guild_id": "10"}
     raw |= {"member": {"nick": None, "user": AUTHOR}, "data": data, **more}
-    return commands.interaction(Interaction.model_validate(raw), ROOM, ME, COMMANDS)
+    return commands.interaction(Interaction.model_validate(raw), ROOM, ME, COMMANDS, NOW)
 
 
 def test_a_slash_command_is_text_in_the_grammars_own_order() -> None:

@@ -11,6 +11,7 @@ import pytest
 from channels.base import ChannelContext, ChannelState, EventId, Inbound, Kind, Rejected, ThreadRef, Unavailable
 from channels.discord import Settings
 from channels.discord.adapter import DiscordChannel
+from channels.discord.gateway import Patience
 from tests.conformance.harness import RecordingIntake
 from tests.conformance.rig_discord import COMMANDS, NAME, DiscordRig, StoredFiles, rig
 from tests.fakes.discord import DiscordServer
@@ -418,8 +419,51 @@ async def test_two_channels_of_one_process_may_have_different_base_urls(discord:
         assert (texts(discord.intake), texts(other.intake)) == (["here"], ["there"])
 
 
-def quick_channel(server: DiscordServer, silence_seconds: float = 50.0) -> DiscordChannel:
+async def test_a_long_outage_ends_the_run_and_the_next_one_reads_what_was_missed() -> None:
+    async with DiscordServer() as server:
+        intake = RecordingIntake()
+        async with quick_channel(server, outage_seconds=0.3) as channel:
+            running = asyncio.create_task(channel.run(intake))
+            await channel.connected()
+            server.world.says(server.world.room, "before")
+            await intake.wait_for(1)
+            server.faults.gateway_refuses = 1_000
+            server.gateway.drop()
+            with pytest.raises(Unavailable):
+                await running
+            server.faults.gateway_refuses = 0
+            server.world.says(server.world.room, "meanwhile")
+            running = asyncio.create_task(channel.run(intake))
+            await intake.wait_for(2)
+            assert texts(intake) == ["before", "meanwhile"]
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_a_preview_that_a_crash_left_behind_is_taken_away(discord: DiscordRig) -> None:
+    where = thread_in(discord)
+    await discord.says(where, "think")
+    await discord.intake.wait_for(1)
+    live = await discord.channel.live(where)
+    await live.update("so far", "thinking")
+    await until(lambda: len(discord.server.world.messages[where.thread or ""]) == 2)
+    await discord.drop_connections()
+    discord.server.gateway.forget_sessions()
+    await until(lambda: discord.server.gateway.identified == 2, 8.0)
+    await discord.says(where, "still there?")
+    await discord.intake.wait_for(2)
+    assert len(await discord.shown(where)) == 3  # it is still being written
+    painter = live._painter  # type: ignore[attr-defined]
+    painter.cancel()  # as a crash does
+    await asyncio.gather(painter, return_exceptions=True)
+    discord.intake.cursors[f"at/{where.thread}"] = (await discord.shown(where))[0].message_id
+    await discord.reconnect()
+    await until(lambda: len(discord.server.world.messages[where.thread or ""]) == 2)
+    assert [message.by_bot for message in await discord.shown(where)] == [False, False]
+
+
+def quick_channel(server: DiscordServer, **patience: float) -> DiscordChannel:
     """A channel that does not pause before it identifies anew."""
     settings = Settings.model_validate({"token": server.world.token, "base_url": server.base_url})
     context = ChannelContext(name=NAME, files=StoredFiles(), commands=COMMANDS)
-    return DiscordChannel(settings, context, silence_seconds=silence_seconds, identify_pause_seconds=(0.0, 0.01))
+    return DiscordChannel(settings, context, patience=Patience(identify_pause_seconds=(0.0, 0.01), **patience))

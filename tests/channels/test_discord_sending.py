@@ -324,6 +324,14 @@ async def test_an_answer_fills_in_the_reply_that_only_the_person_sees(discord: D
     assert state["original"]["content"] == "edited"
 
 
+async def test_an_answer_to_a_reply_that_was_dismissed_is_a_message_of_its_own(discord: DiscordRig) -> None:
+    handle, state = await given(discord)
+    discord.server.world.messages[discord.room.room].remove(state["original"])
+    state["original"] = None
+    await discord.channel.send(saying(discord.room, "still", answer_with=handle))
+    assert await shown(discord, discord.room) == ["still"]
+
+
 async def test_a_second_answer_is_a_message_of_its_own(discord: DiscordRig) -> None:
     handle, _ = await given(discord)
     await discord.channel.send(saying(discord.room, "one", answer_with=handle))
