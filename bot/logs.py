@@ -52,7 +52,8 @@ class Redaction:
     def add(self, secrets: Iterable[str]) -> None:
         for secret in secrets:
             if len(secret) >= _SHORTEST_SECRET:
-                self._values |= {secret, json.dumps(secret)[1:-1], repr(secret)[1:-1]}
+                as_json = (json.dumps(secret, ensure_ascii=ascii)[1:-1] for ascii in (True, False))
+                self._values |= {secret, *as_json, repr(secret)[1:-1]}
         if self._values:
             longest_first = sorted(self._values, key=len, reverse=True)
             self._known = re.compile("|".join(re.escape(value) for value in longest_first))
@@ -123,6 +124,7 @@ def _formatter(
             library.stdlib.ProcessorFormatter.remove_processors_meta,
             library.processors.format_exc_info,
             _escaped,
+            _ordered,
             renderer,
         ],
     )
@@ -148,6 +150,12 @@ def _escaped(_logger: object, _method: str, event: MutableMapping[str, Any]) -> 
             parts = value.split("\n") if key == "exception" else [value]
             event[key] = "\n".join(_CONTROL.sub(lambda match: ascii(match[0])[1:-1], part) for part in parts)
     return event
+
+
+def _ordered(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """What every line has comes first, so that lines can be read one under the other."""
+    first = {key: event[key] for key in ("timestamp", "level", "logger", "event") if key in event}
+    return {**first, **event}
 
 
 def _structlog() -> Any:
