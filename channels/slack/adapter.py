@@ -159,7 +159,7 @@ class SlackChannel:
         people = {person for payload in payloads for person in people_in(payload)} - {self._me.user}
         names = await self._names.of(people)
         reader = Reader(channel=self.name, me=self._me, names=names, commands=self._commands)
-        found = [normalize(payload, reader, now=_now()) for payload in payloads]
+        found = [_readable(payload, reader) for payload in payloads]
         for event in (event for events in found for event in events):
             self._remember_asker(event)
         return found
@@ -266,6 +266,15 @@ class SlackChannel:
     def _be(self, state: ChannelState, detail: str) -> None:
         if (state, detail) != (self._health.state, self._health.detail):
             self._health = Health(state=state, since=_now(), detail=detail)
+
+
+def _readable(payload: Payload, reader: Reader) -> list[Inbound]:
+    """What a payload says. One that trips us must not keep its neighbours from being committed."""
+    try:
+        return normalize(payload, reader, now=_now())
+    except Exception:
+        logger.exception("a payload of type %s could not be read and is passed over", payload.get("type"))
+        return []
 
 
 def _leaves(group: BaseExceptionGroup[ChannelError]) -> Any:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+
+logger = logging.getLogger(__name__)
 
 KEPT_SECONDS = 3600.0
 MISSED_SECONDS = 300.0
@@ -40,7 +43,11 @@ class Names:
             self._keep(user, name, KEPT_SECONDS)
 
     async def _learn(self, user: str) -> None:
-        name = await self._look_up(user)
+        try:
+            name = await self._look_up(user)
+        except Exception:
+            logger.exception("the name of %s could not be had", user)
+            name = ""
         self._keep(user, name, KEPT_SECONDS if name else MISSED_SECONDS)
 
     def _keep(self, user: str, name: str, seconds: float) -> None:

@@ -266,20 +266,20 @@ class Speech:
         native = blocks(part.text, part.buttons)
         if not native:
             raise Rejected("there is nothing to say in this message")
-        forms: tuple[Form, ...] = (
-            {"text": text, "blocks": native},
-            {"text": text, "blocks": plain_blocks(part.text, part.buttons)},
-            {"text": text},
+        forms: tuple[Callable[[], Form], ...] = (
+            lambda: {"text": text, "blocks": native},
+            lambda: {"text": text, "blocks": plain_blocks(part.text, part.buttons)},
+            lambda: {"text": text},
         )
         try:
             async with self._calls.guarded(doing, says=says):
                 for form in forms[:-1]:
                     try:
-                        return await call(form)
+                        return await call(form())
                     except SlackApiError as error:
                         if word_of(error) not in UNFIT:
                             raise
-                return await call(forms[-1])
+                return await call(forms[-1]())
         except TemporaryFailure as error:
             if says and error.retry_after is not None:
                 self._pace.pause(part.to.room, time.monotonic() + error.retry_after.total_seconds())
