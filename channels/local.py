@@ -209,6 +209,8 @@ def checked_thread(name: str) -> str:
     """A thread's name as people may choose it. Raises ValueError."""
     if not name or len(name) > LONGEST_THREAD or _CONTROL.search(name) or name != name.strip():
         raise ValueError(f"a thread's name has 1 to {LONGEST_THREAD} characters, none of them invisible")
+    if name.startswith("+"):
+        raise ValueError("a thread's name cannot begin with +: that stands for a thread that is being opened")
     return name
 
 

@@ -308,7 +308,7 @@ def _kill(tx: sqlite3.Connection, session: SessionId, by: str, now: datetime, to
         end_row(tx, row, Ended.KILLED, f"killed by {by}", now)
         if row["turn"]:
             tx.execute(SQL["end_turn_row"], {"id": row["turn"], "now": to_us(now), "outcome": "killed"})
-    outbox.cancel_for(tx, [row["id"] for row in living])
+    told.lanes.extend(outbox.cancel_for(tx, [row["id"] for row in living]))
     if not living:
         return ()
     top = living[0]

@@ -193,6 +193,7 @@ create table deliveries (
     state       text not null default 'pending', -- pending, sending, sent, unknown, dead, cancelled
     attempt     integer not null default 0,
     not_before  integer not null default 0,
+    parts       text,                            -- the split, fixed at the first try
     part        integer not null default 0,      -- parts that are said
     message_ids text not null default '[]',
     tried       text not null default '[]',      -- places that were unavailable

@@ -1,33 +1,48 @@
+-- What is open is found by the partial index `deliveries_lane`, so each query of lanes repeats its condition.
+
 -- name: enqueue
 insert into deliveries (key, kind, lane, place, session, turn, control, text, body, created_at)
 values (:key, :kind, :place, :place, :session, :turn, :control, :text, :body, :now)
 on conflict (key) do nothing
+
+-- name: homes
+select s.home, p.home as parent_home from sessions s left join sessions p on p.id = s.parent where s.id = :session
 
 -- name: lanes
 select distinct lane from deliveries where state in ('pending', 'sending', 'unknown') and state <> 'unknown'
 
 -- name: head
 select d.*, s.ended as session_ended from deliveries d left join sessions s on s.id = d.session
-where d.lane = :lane and d.state in ('pending', 'sending', 'unknown') and d.state <> 'unknown' order by d.control desc, d.n limit 1
+where d.lane = :lane and d.control = :control
+    and d.state in ('pending', 'sending', 'unknown') and d.state <> 'unknown' order by d.n limit 1
+
+-- name: row
+select d.*, s.ended as session_ended from deliveries d left join sessions s on s.id = d.session where d.n = :n
 
 -- name: sending
-update deliveries set state = 'sending', attempt = attempt + 1, sending_at = case when state = 'sending' then sending_at else :now end
-where n = :n returning sending_at
+update deliveries set state = 'sending', parts = :parts, sending_at = :now where n = :n
 
 -- name: part_said
-update deliveries set part = :part, message_ids = :message_ids, state = 'sending', attempt = 1 where n = :n
+update deliveries set part = part + 1, message_ids = :message_ids, state = :state, error = :error, attempt = 0,
+    not_before = 0, sending_at = :now
+where n = :n
 
 -- name: said
-update deliveries set state = 'sent', part = :part, message_ids = :message_ids, sent_at = :sent_at, error = null where n = :n
+update deliveries set state = 'sent', part = part + 1, message_ids = :message_ids, sent_at = :now, error = null
+where n = :n
 
 -- name: show_delivery
-insert into timeline (place, delivery, at) values (:place, :n, :at)
+insert into timeline (place, delivery, at) values (:place, :n, :now)
 
 -- name: later
-update deliveries set state = :state, not_before = :not_before, error = :error where n = :n
+update deliveries set state = :state, not_before = :not_before, error = :error, attempt = attempt + 1
+where n = :n and state in ('pending', 'sending')
 
 -- name: bury
-update deliveries set state = :state, error = :error where n = :n and state <> 'cancelled'
+update deliveries set state = :state, error = :error where n = :n and state in ('pending', 'sending')
+
+-- name: lanes_of_session
+select distinct lane from deliveries where session = :session and state = 'pending' and control = 0
 
 -- name: cancel_for
 update deliveries set state = 'cancelled', error = 'its session was killed'
@@ -35,24 +50,48 @@ where session = :session and state = 'pending' and control = 0
 
 -- name: bound_elsewhere
 select 1 from bindings b join sessions s on s.id = b.session
-where b.place = :place and b.session <> :session and s.state <> 'ended'
+where b.place = :place and b.session is not :session and s.state <> 'ended'
 
--- name: noted_before
-select 1 from deliveries where session = :session and place = :place and tried <> '[]' and n <> :n limit 1
+-- name: bind_living
+insert into bindings (place, session, created_at) select :place, id, :now from sessions where id = :session and state <> 'ended'
+on conflict (place) do update set session = excluded.session, created_at = excluded.created_at
+where session <> excluded.session
 
 -- name: move
-update deliveries set lane = :place, place = :place, text = :text, tried = :tried, state = 'pending', not_before = 0, attempt = 0, part = 0
+update deliveries set kind = 'message', lane = :place, place = :place, text = :text, body = :body, tried = :tried,
+    state = 'pending', not_before = 0, attempt = 0, parts = null, part = 0, message_ids = '[]', error = null
 where n = :n
 
+-- name: begun_followers
+select n, text, parts, part from deliveries
+where lane = :old and session = :session and n <> :n and part > 0
+    and state in ('pending', 'sending', 'unknown') and state = 'pending'
+
+-- name: rest_of_follower
+update deliveries set text = :text where n = :n
+
 -- name: follow
-update deliveries set lane = :place, place = :place, tried = :tried
-where lane = :old and session = :session and state = 'pending' and control = 0 and n > :n
+update deliveries set lane = :place, place = :place, tried = :tried, body = json_remove(body, '$.reply_to', '$.answer_with'),
+    not_before = 0, attempt = 0, parts = null, part = 0, message_ids = '[]'
+where lane = :old and session = :session and n <> :n
+    and state in ('pending', 'sending', 'unknown') and state = 'pending'
 
 -- name: answer_there
-update sessions set answer_to = :place where id = :session and answer_to = :old
+update sessions set answer_to = :place, answer_reply = null where id = :session and answer_to = :old
+
+-- name: opened
+update deliveries set state = 'sent', lane = :place, place = :place, part = 1, sent_at = :now, error = null where n = :n
+
+-- name: say_in_room
+update deliveries set kind = 'message', body = '{}', state = 'pending', not_before = 0, attempt = 0, parts = null
+where n = :n
 
 -- name: readdress_deliveries
-update deliveries set lane = :place, place = :place where lane = :old and state in ('pending', 'sending', 'unknown') and state <> 'unknown'
+update deliveries set lane = :place, place = :place
+where lane = :old and state in ('pending', 'sending', 'unknown')
+
+-- name: readdress_waiting_mail
+update mail set place = :place where session = :session and state = 'waiting' and place = :old
 
 -- name: readdress_mail
 update mail set place = :place where place = :old
@@ -65,11 +104,15 @@ where id = :session
 -- name: forget_home
 update sessions set home = null, answer_to = case when answer_to = :old then null else answer_to end where id = :session
 
--- name: parent_home
-select p.home from sessions s join sessions p on p.id = s.parent where s.id = :session
-
 -- name: give_up_lane
-update deliveries set state = 'dead', error = :error where lane = :lane and state in ('pending', 'sending', 'unknown') and state <> 'unknown'
+update deliveries set state = 'dead', error = :error
+where lane = :lane and state in ('pending', 'sending', 'unknown') and state <> 'unknown'
+
+-- name: in_doubt_again
+update deliveries set state = 'sending', not_before = 0, attempt = 0
+where lane >= :channel || ':' and lane < :channel || ';' and state in ('pending', 'sending', 'unknown')
+    and state = 'unknown' and created_at > :since
+returning lane
 
 -- name: dead
 select * from deliveries where state = 'dead' order by n desc limit :limit
