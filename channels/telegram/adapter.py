@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
 
+from pydantic import ValidationError
 from telegram.error import TelegramError
 
 from channels.base import (
@@ -35,6 +36,7 @@ from channels.base import (
     Rejected,
     TemporaryFailure,
     ThreadRef,
+    Unavailable,
     UnknownOutcome,
 )
 from channels.telegram import Settings, live, menu, parts, polling, sending
@@ -43,6 +45,7 @@ from channels.telegram.errors import NOT_LET_IN, Refusal, timed_out, translate
 from channels.telegram.normalize import GENERAL_TOPIC, Me, normalize
 from channels.telegram.pace import Lane
 from channels.telegram.payloads import User
+from channels.telegram.previews import Previews
 
 _log = logging.getLogger(__name__)
 
@@ -72,6 +75,7 @@ class TelegramChannel:
         self._context = context
         self._client = Client(settings)
         self._sender = sending.Sender(self._client, context.files)
+        self._previews = Previews(self._client)
         self._me: Me | None = None
         self._forums: set[str] = set()
         self._side_tasks: set[asyncio.Task[None]] = set()
@@ -121,13 +125,14 @@ class TelegramChannel:
             finally:
                 for task in self._side_tasks:
                     task.cancel()
+                self._report(ChannelState.DOWN, str(failure) if failure else "nothing is received: it was stopped")
         if failure is not None:
-            self._report(ChannelState.DOWN, str(failure))
             raise failure
 
     async def _receive(self, intake: Intake, tasks: asyncio.TaskGroup) -> None:
         me = self._me = await self._who_am_i()
         self._report(ChannelState.CONNECTED, "")
+        self._beside(tasks, self._previews.tidy(intake))
         self._beside(tasks, menu.set_menu(self._client, intake, self._context.commands, me.id))
 
         def answer(callbacks: Sequence[str]) -> None:
@@ -151,11 +156,13 @@ class TelegramChannel:
         except Refusal as error:
             if error.answer.status in (401, 404):
                 raise Rejected(NOT_LET_IN) from error
-            raise translate(error, "getMe") from error
+            raise Unavailable(str(translate(error, "getMe"))) from error
         except TelegramError as error:
-            raise translate(error, "getMe") from error
+            raise Unavailable(str(translate(error, "getMe"))) from error
         except TimeoutError as error:
-            raise TemporaryFailure("Telegram took too long for getMe") from error
+            raise Unavailable(str(timed_out("getMe"))) from error
+        except ValidationError as error:
+            raise Unavailable("what answers at base_url is no Bot API server: getMe names no bot") from error
         return Me(
             id=user.id,
             username=user.username,
@@ -203,7 +210,7 @@ class TelegramChannel:
 
     async def open_thread(self, request: OpenThread) -> ThreadRef:
         room = request.room.in_room
-        if not room.room.startswith("-") and not (self._me and self._me.has_topics):
+        if not room.room.startswith("-") and self._me is not None and not self._me.has_topics:
             raise NoThreads("topics in private chats are off for this bot: BotFather turns them on (Threaded Mode)")
         title = " ".join(request.title.split())[:_TITLE_CHARACTERS].rstrip() or "Thread"
         await self._client.turn(room.room, Lane.MESSAGE)
@@ -280,7 +287,7 @@ class TelegramChannel:
             yield piece
 
     async def live(self, where: ThreadRef, reply_to: str | None = None) -> LiveText:
-        return live.begin(self._client, where, reply_to)
+        return live.begin(self._client, self._previews, where, reply_to)
 
 
 _NO_TOPICS = (

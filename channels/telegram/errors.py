@@ -26,7 +26,10 @@ from channels.base import ChannelError, Rejected, TemporaryFailure, Unavailable,
 _WAIT_WHEN_UNSAID = timedelta(seconds=5)
 _NEVER_CONNECTED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError, httpx.UnsupportedProtocol)
 
-NOT_LET_IN = "Telegram does not accept the bot's token: get a new one from BotFather (/token) and put it in the config"
+NOT_LET_IN = (
+    "Telegram does not accept the bot's token: get a new one from BotFather (/token) and put it in the config "
+    "(with a base_url of your own, check that, too)"
+)
 
 _ADVICE = {
     "bot was blocked": "the person has blocked the bot and must unblock it in Telegram",

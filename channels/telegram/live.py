@@ -21,6 +21,7 @@ from channels.telegram.client import Client
 from channels.telegram.errors import Refusal
 from channels.telegram.normalize import STOP_BUTTON
 from channels.telegram.parts import addressed, answering
+from channels.telegram.previews import Previews
 from channels.telegram.render import TEXT_UNITS, Rendered, render, shorten, utf16_units
 
 _log = logging.getLogger(__name__)
@@ -32,10 +33,10 @@ _SLOWED = 2.2  # an answer that takes long is edited less often: a group has 20 
 _STOP = {"reply_markup": {"inline_keyboard": [[{"text": "■ Stop", "callback_data": STOP_BUTTON}]]}}
 
 
-def begin(client: Client, where: ThreadRef, reply_to: str | None) -> DraftText | EditedText:
+def begin(client: Client, previews: Previews, where: ThreadRef, reply_to: str | None) -> DraftText | EditedText:
     """The form of live text that this place has: drafts exist in private chats only."""
     private = where.room.isdigit()
-    return DraftText(client, where, reply_to) if private else EditedText(client, where, reply_to)
+    return (DraftText if private else EditedText)(client, previews, where, reply_to)
 
 
 def preview(text: str, status: str) -> Rendered:
@@ -56,6 +57,7 @@ class DraftText:
     """A draft in a private chat."""
 
     client: Client
+    previews: Previews
     where: ThreadRef
     reply_to: str | None
     interval_seconds: float = _DRAFT_SECONDS
@@ -85,7 +87,7 @@ class DraftText:
         )
         if refusal is not None and refusal.answer.status in (400, 404):
             # A server that knows no drafts, or none here.
-            self._instead = EditedText(self.client, self.where, self.reply_to)
+            self._instead = EditedText(self.client, self.previews, self.where, self.reply_to)
             await self._instead.update(text, status)
 
     async def close(self) -> None:
@@ -100,6 +102,7 @@ class EditedText:
     """A message that is edited as the text grows, and deleted at the end."""
 
     client: Client
+    previews: Previews
     where: ThreadRef
     reply_to: str | None
     interval_seconds: float = _EDIT_SECONDS
@@ -144,16 +147,18 @@ class EditedText:
                 self._closed = True  # it may be there all the same: a second one would be worse than none
                 return
             self._message_id = said.get("message_id") if isinstance(said, dict) else None
-            self._closed = self._message_id is None
+            if self._message_id is None:
+                self._closed = True
+            else:
+                await self.previews.shown(place["chat_id"], self._message_id)
         self._shown = shown
 
     async def close(self) -> None:
         self._closed = True
         async with self._busy:
             if self._message_id is not None:
-                place = {"chat_id": addressed(self.where)["chat_id"], "message_id": self._message_id}
-                self._message_id = None
-                await _quietly(self.client, "deleteMessage", **place)
+                message_id, self._message_id = self._message_id, None
+                await self.previews.gone(addressed(self.where)["chat_id"], message_id)
 
 
 async def _quietly(client: Client, method: str, **data: Any) -> Refusal | None:

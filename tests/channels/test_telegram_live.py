@@ -141,6 +141,16 @@ async def test_a_preview_raises_nothing_while_the_platform_is_away(rig):
         await live.close()
 
 
+async def test_a_preview_that_a_crash_left_is_taken_away_at_the_next_start(rig):
+    for _ in range(2):
+        live = await begun(rig, ROOM)
+        await live.update("Half", "")
+    said = await rig.channel.send(Outbound(key=DeliveryKey("k"), to=ROOM, text="an answer that stays"))
+    await rig.reconnect()
+    await rig.world.wait_until(lambda: len(rig.world.in_topic(FORUM, None)) == 1)
+    assert [shown.message_id for shown in await rig.shown(ROOM)] == list(said.message_ids)
+
+
 async def test_slow_updates_do_not_pile_up(rig):
     live = await begun(rig, ROOM)
     async with asyncio.TaskGroup() as tasks:

@@ -1,0 +1,124 @@
+"""Topics, private chats and files at Telegram."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from channels.base import (
+    Account,
+    Attachment,
+    ChannelContext,
+    ChannelName,
+    DeliveryKey,
+    NoThreads,
+    OpenThread,
+    Outbound,
+    Rejected,
+    ThreadRef,
+    UnknownOutcome,
+)
+from channels.telegram import Settings, create
+from tests.conformance.rig_telegram import StoredFiles, TelegramRig, joined
+from tests.fakes.telegram import FakeTelegram
+from tests.fakes.telegram.server import broken_gateway, lose_answer
+from tests.fakes.telegram.world import ADA, EVE, FORUM, GROUP
+
+NAME = ChannelName("telegram")
+PRIVATE = ThreadRef(channel=NAME, room=str(ADA))
+ROOM = ThreadRef(channel=NAME, room=str(FORUM))
+BASIC = ThreadRef(channel=NAME, room=str(GROUP))
+
+
+def outbound(text: str = "hello", to: ThreadRef = PRIVATE, **more) -> Outbound:
+    return Outbound(key=DeliveryKey("k"), to=to, text=text, **more)
+
+
+@pytest.fixture
+async def rig() -> AsyncIterator[TelegramRig]:
+    async with joined() as running:
+        yield running
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[FakeTelegram]:
+    async with FakeTelegram() as running:
+        yield running
+
+
+def channel_at(server: FakeTelegram, **settings):
+    values = {"token": server.token, "base_url": server.base_url} | settings
+    return create(Settings.model_validate(values), ChannelContext(name=NAME, files=StoredFiles()))
+
+
+async def test_a_topic_is_opened_in_a_forum_and_in_a_private_chat(rig):
+    for room in (ROOM, PRIVATE):
+        request = OpenThread(key=DeliveryKey("t"), room=room, title=" A\n title " + "x" * 200, first_text="**first**")
+        where = await rig.channel.open_thread(request)
+        assert where.in_room == room
+        [first] = await rig.shown(where)
+        assert first.text == "first"
+        assert rig.server.called("createForumTopic")[-1]["name"].startswith("A title x")
+        reply = await rig.channel.send(outbound("inside", to=where))
+        assert [shown.message_id for shown in await rig.shown(where)][-1:] == list(reply.message_ids)
+
+
+async def test_a_group_without_topics_and_a_bot_without_them_have_no_threads(rig):
+    with pytest.raises(NoThreads):
+        await rig.channel.open_thread(OpenThread(key=DeliveryKey("t"), room=BASIC, title="T"))
+    rig.world.bot["has_topics_enabled"] = False
+    await rig.reconnect()
+    with pytest.raises(NoThreads, match="BotFather"):
+        await rig.channel.open_thread(OpenThread(key=DeliveryKey("t"), room=PRIVATE, title="T"))
+
+
+async def test_opening_a_topic_may_fail_in_every_way(rig):
+    request = OpenThread(key=DeliveryKey("t"), room=ROOM, title="T")
+    rig.server.fail_next("createForumTopic", lose_answer)
+    with pytest.raises(UnknownOutcome):
+        await rig.channel.open_thread(request)
+    rig.world.chats[FORUM].bot_rights = {"send"}
+    with pytest.raises(Rejected, match="administrator") as failure:
+        await rig.channel.open_thread(request)
+    assert not isinstance(failure.value, NoThreads)
+
+
+async def test_a_first_post_that_fails_does_not_open_a_second_topic(rig):
+    rig.server.fail_next("sendMessage", broken_gateway())
+    request = OpenThread(key=DeliveryKey("t"), room=ROOM, title="T", first_text="first")
+    where = await rig.channel.open_thread(request)
+    assert [shown.text for shown in await rig.shown(where)] == ["first"]
+    assert len(rig.server.called("createForumTopic")) == 1
+
+
+async def test_a_private_place_exists_for_who_wrote_to_the_bot(rig):
+    assert await rig.channel.direct(Account(f"telegram:{ADA}")) == PRIVATE
+    for account in (f"telegram:{EVE}", f"telegram:{GROUP}", "slack:T1/U1", "telegram:x"):
+        with pytest.raises(Rejected):
+            await rig.channel.direct(Account(account))
+
+
+async def test_files_come_in_within_the_limit(rig):
+    content = bytes(range(256)) * 1000
+    await rig.sends_file(PRIVATE, "in.bin", content)
+    [event] = await rig.intake.wait_for(1)
+    [file] = event.attachments
+    assert b"".join([piece async for piece in rig.channel.fetch(file, 300_000)]) == content
+    with pytest.raises(Rejected, match="larger"):
+        [piece async for piece in rig.channel.fetch(file, 1000)]
+    unsized = Attachment(name="in.bin", media_type="x/y", size_bytes=None, source=file.source)
+    with pytest.raises(Rejected, match="larger"):
+        [piece async for piece in rig.channel.fetch(unsized, 1000)]
+    unknown = Attachment(name="in.bin", media_type="x/y", size_bytes=1, source="no such file")
+    with pytest.raises(Rejected):
+        [piece async for piece in rig.channel.fetch(unknown, 1000)]
+
+
+@pytest.mark.parametrize("path", ["https://evil.example/x", "/etc/passwd", "a/../../../x", "//evil.example/x"])
+async def test_files_are_fetched_from_the_servers_file_address_only(rig, path):
+    document = rig.world.store_file("a.txt", b"x")
+    rig.world.files[document["file_id"]] = (path, b"x")
+    file = Attachment(name="a.txt", media_type="text/plain", size_bytes=1, source=document["file_id"])
+    with pytest.raises(Rejected, match="outside"):
+        [piece async for piece in rig.channel.fetch(file, 1000)]
