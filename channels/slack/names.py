@@ -37,11 +37,6 @@ class Names:
                     self._keep(user, self._known.get(user, ("", 0.0))[0], MISSED_SECONDS)
         return {user: self._known[user][0] for user in wanted if self._known.get(user, ("", 0))[0]}
 
-    def learn(self, user: str, name: str) -> None:
-        """Somebody else knew it."""
-        if user and name:
-            self._keep(user, name, KEPT_SECONDS)
-
     async def _learn(self, user: str) -> None:
         try:
             name = await self._look_up(user)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
-SAYING = frozenset({"chat.postMessage", "chat.postEphemeral", "files.completeUploadExternal", "response_url"})
+SAYING = frozenset({"chat.postMessage", "files.completeUploadExternal", "response_url"})
 
 
 @dataclass
@@ -79,7 +79,7 @@ class RateLimits:
         if not self.on:
             return 0
         now = time.monotonic()
-        if method in {"chat.postMessage", "chat.postEphemeral"}:
+        if method == "chat.postMessage":
             return self._counted(self._posts[channel], now, self.burst, float(self.burst))
         if method in TIERS:
             return self._counted(self._calls[method], now, TIERS[method], 60.0)

@@ -13,13 +13,11 @@ from tests.fakes.slack.workspace import APP, BOT, BOT_ID, TEAM, Json, Refused, W
 SCOPES = {
     "chat.postMessage": "chat:write",
     "chat.update": "chat:write",
-    "chat.postEphemeral": "chat:write",
     "chat.delete": "chat:write",
     "chat.startStream": "chat:write",
     "chat.appendStream": "chat:write",
     "chat.stopStream": "chat:write",
     "agents.sessions.setStatus": "assistant:write",
-    "agents.sessions.rename": "assistant:write",
     "conversations.history": "channels:history",
     "conversations.replies": "channels:history",
     "conversations.open": "im:write",
@@ -29,7 +27,6 @@ SCOPES = {
     "files.completeUploadExternal": "files:write",
     "files.info": "files:read",
     "assistant.threads.setStatus": "assistant:write",
-    "assistant.threads.setTitle": "assistant:write",
 }
 """What each method asks for."""
 
@@ -56,7 +53,6 @@ class Methods:
             "auth.test": self._auth_test,
             "apps.connections.open": self._connections_open,
             "chat.postMessage": self._post_message,
-            "chat.postEphemeral": self._post_ephemeral,
             "chat.update": self._update,
             "conversations.history": self._history,
             "conversations.replies": self._replies,
@@ -66,7 +62,6 @@ class Methods:
             "files.completeUploadExternal": self._complete_upload,
             "files.info": self._file,
             "assistant.threads.setStatus": self._status,
-            "assistant.threads.setTitle": self._title,
             "api.test": lambda args: {"args": args},
             "conversations.info": self._info,
             "assistant.threads.setSuggestedPrompts": self._suggest,
@@ -75,7 +70,6 @@ class Methods:
             "chat.appendStream": self.streams.append,
             "chat.stopStream": self.streams.stop,
             "agents.sessions.setStatus": self.streams.set_status,
-            "agents.sessions.rename": self.streams.rename,
         }
         if method not in known or method in self.gone:
             raise Refused("unknown_method", req_method=method)
@@ -103,9 +97,6 @@ class Methods:
     def _post_message(self, args: Json) -> Json:
         message = self._space.post(args)
         return {"channel": args["channel"], "ts": message["ts"], "message": message}
-
-    def _post_ephemeral(self, args: Json) -> Json:
-        return {"message_ts": self._space.whisper(args)["ts"]}
 
     def _delete(self, args: Json) -> Json:
         message = self._space.message(str(args.get("channel", "")), str(args.get("ts", "")))
@@ -201,10 +192,6 @@ class Methods:
             self._space.statuses[key] = str(args["status"])
         else:
             self._space.statuses.pop(key, None)
-        return {}
-
-    def _title(self, args: Json) -> Json:
-        self._space.titles[self._thread(args)] = str(args.get("title", ""))
         return {}
 
     def _suggest(self, args: Json) -> Json:

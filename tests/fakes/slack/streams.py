@@ -82,13 +82,6 @@ class Streams:
         session["status"] = args["status"]
         return dict(session)
 
-    def rename(self, args: Json) -> Json:
-        session = self.sessions.get((str(args.get("channel_id")), str(args.get("thread_ts"))))
-        if session is None:
-            raise Refused("session_not_found")
-        session["title"] = args.get("title", "")
-        return dict(session)
-
     def is_streaming(self, ts: str) -> bool:
         return ts in self.open
 
