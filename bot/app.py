@@ -28,10 +28,28 @@ from agents.tools.base import Toolbox
 from agents.tools.sessions import HistoryTool, ListTool, SendTool, SpawnTool
 from agents.tools.subagents import SubagentsTool
 from agents.turn import TurnParts, TurnRunner
-from bot.commands import Commands
+from bot.commands import (
+    Commands,
+    cost,
+    deadletters,
+    focus,
+    health,
+    help,
+    history,
+    kill,
+    model,
+    new,
+    pairing,
+    queue,
+    retry,
+    send,
+    spawn,
+    status,
+    steer,
+    stop,
+    whoami,
+)
 from bot.commands import agents as agents_command
-from bot.commands import cost, deadletters, focus, health, help, history, kill, model, new, pairing, queue, retry
-from bot.commands import send, spawn, status, steer, stop, whoami
 from bot.commands.base import Targets
 from bot.config import Config
 from bot.config.parts import ConfiguredChannel
@@ -267,7 +285,6 @@ class Application:
         group.create_task(self._wake_due(), name="alarm")
         group.create_task(self._follow_edits(), name="config")
         group.create_task(self._keep_audit_head(), name="audit")
-        group.create_task(self.models.preload(), name="preload")
         for session in await self.journal.to_resume():
             self.engine.wake(session)
         self.is_ready = True

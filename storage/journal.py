@@ -7,6 +7,7 @@ stand or fall together, and every one of them begins by asking whether the claim
 from __future__ import annotations
 
 import sqlite3
+from collections import OrderedDict
 from collections.abc import Sequence
 from datetime import datetime, tzinfo
 from typing import Any
@@ -38,6 +39,9 @@ from storage.sql import load
 
 SQL = load("journal")
 
+_REMEMBERED_SESSIONS = 256
+_REMEMBERED_STEPS = 2_000  # of one session
+
 # Kinds that join a running turn whatever the queue mode: they were meant for it.
 _ALWAYS_JOINS = frozenset({"steer", "result", "answer", "notice"})
 
@@ -50,9 +54,27 @@ class SqliteJournal:
         self._holder = holder
         self._signals = signals
         self._timezone = timezone
+        self._recent: OrderedDict[SessionId, tuple[Step, ...]] = OrderedDict()
 
     async def activate(self, session: SessionId, now: datetime) -> Activation | None:
-        return await self._database.write(lambda tx: _activate(tx, session, self._holder, now))
+        known = self._recent.get(session, ())
+        activation = await self._database.write(lambda tx: _activate(tx, session, self._holder, now, known))
+        if activation is not None:
+            self._remember(session, activation.steps)
+        return activation
+
+    def forget(self) -> None:
+        """Let go of what is remembered of conversations: rows of them were blanked or deleted."""
+        self._recent.clear()
+
+    def _remember(self, session: SessionId, steps: tuple[Step, ...]) -> None:
+        """Steps are only ever added, so what was read once need not be read again: an activation of a session
+        that was awake lately costs the same however long its conversation is."""
+        self._recent.pop(session, None)
+        if len(steps) <= _REMEMBERED_STEPS:
+            self._recent[session] = steps
+        while len(self._recent) > _REMEMBERED_SESSIONS:
+            self._recent.popitem(last=False)
 
     async def commit(
         self, claim: Claim, steps: Sequence[NewStep], now: datetime, *, say: Sequence[Outbound] = (), doing: str = ""
@@ -141,7 +163,9 @@ def _held(tx: sqlite3.Connection, claim: Claim) -> sqlite3.Row:
     return row
 
 
-def _activate(tx: sqlite3.Connection, id: SessionId, holder: str, now: datetime) -> Activation | None:
+def _activate(
+    tx: sqlite3.Connection, id: SessionId, holder: str, now: datetime, known: tuple[Step, ...]
+) -> Activation | None:
     row: sqlite3.Row | None = tx.execute(SQL["session"], {"id": id}).fetchone()
     if row is None or row["state"] == "ended":
         return None
@@ -173,11 +197,13 @@ def _activate(tx: sqlite3.Connection, id: SessionId, holder: str, now: datetime)
     claim = Claim(session=id, epoch=Epoch(claimed["epoch"]), turn=turn)
     if not interrupted:
         _take_in(tx, claim, taking, now)
-    steps = tx.execute(SQL["conversation"], {"session": id, "since": row["summary_step"]})
+    kept = tuple(step for step in known if step.n >= row["summary_step"])
+    since = max(row["summary_step"], kept[-1].n + 1 if kept else 0)
+    steps = tx.execute(SQL["conversation"], {"session": id, "since": since})
     return Activation(
         claim=claim,
         session=rows.session(claimed),
-        steps=tuple(rows.step(step) for step in steps),
+        steps=(*kept, *(rows.step(step) for step in steps)),
         resumed=begun is not None,
         crashed=crashed,
         interrupted=interrupted,
