@@ -15,6 +15,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 
 from channels.base import Inbound, Intake, NotAccepted, Sender, Unavailable
 
@@ -115,6 +116,10 @@ class Ingress:
         self._held_count += 1
         self._check_bound()
 
+    def arrival(self, channel_id: str, events: Sequence[Inbound]) -> Arrival:
+        """Events that have just arrived in a channel and leave its position where it is."""
+        return Arrival(events=events, channel_id=channel_id, arrived_at=asyncio.get_running_loop().time())
+
     def put(self, arrival: Arrival) -> None:
         """Queue for the next commit."""
         for event in arrival.events:
@@ -134,10 +139,6 @@ class Ingress:
             self.put(arrival)
         self.put(replace(arrivals[-1], committed=done.set))
         await done.wait()
-
-    async def store(self, cursors: Mapping[str, str]) -> None:
-        """Commit cursors alone. Raises NotAccepted."""
-        await self._intake.accept([], cursors=cursors)
 
     async def commit_forever(self, acknowledge: Callable[[Inbound], None]) -> None:
         """Commit what is queued, many at a time, and acknowledge what wants it. Runs until cancelled."""
@@ -196,6 +197,11 @@ class Ingress:
     def _check_bound(self) -> None:
         if self._queue.qsize() + self._held_count > _MOST_WAITING:
             raise Unavailable("more events arrived than could be committed; what is dropped now is read again later")
+
+
+def now() -> datetime:
+    """The time that is given to an event which has none of its own."""
+    return datetime.now(UTC)
 
 
 def _too_late(arrival: Arrival, now: float) -> bool:
