@@ -119,7 +119,6 @@ class Api:
             Route("/api/v1/audit", self.audit),
             Route("/api/v1/cost", self.cost),
             Route("/api/v1/overview", self.overview),
-            Route("/api/{rest:path}", _nothing, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]),
         ]
 
     async def post_message(self, request: Request) -> Response:
@@ -253,8 +252,3 @@ class Api:
 def _no_session(name: str) -> NoReturn:
     raise Problem(404, f"No session is called {name[:80]!r}. GET /api/v1/sessions?state=all lists them.")
 
-
-async def _nothing(request: Request) -> Response:
-    raise Problem(
-        404, f"There is nothing at {request.method} {request.url.path[:200]}. CONTRACT.md lists what there is."
-    )

@@ -62,14 +62,14 @@ class _Server(uvicorn.Server):
 
 def listen(host: str, port: int) -> socket.socket:
     """Raises CannotListen."""
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        listener = socket.socket(family, socket.SOCK_STREAM)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
         listener.listen(512)
         listener.setblocking(False)
     except OSError as error:
+        listener.close()
         if error.errno == errno.EADDRINUSE:
             raise CannotListen(
                 f"port {port} of {host} is taken, perhaps by another Threadmill:"
