@@ -181,7 +181,9 @@ class TelegramChannel:
     async def _answer(self, callback: str) -> None:
         """Until it is answered, the person's button shows that it works. It may be too late, that is no harm."""
         with suppress(ChannelError):
-            await self._client.call("answerCallbackQuery", repeatable=True, urgent=True, callback_query_id=callback)
+            await self._client.call(
+                "answerCallbackQuery", repeatable=True, lane=Lane.CONTROL, callback_query_id=callback
+            )
 
     def _beside(self, tasks: asyncio.TaskGroup, work: Coroutine[Any, Any, None]) -> None:
         """Something that nothing waits for, and that ends with `run`."""

@@ -126,39 +126,39 @@ class Client:
             logging.getLogger(name).removeFilter(self._redaction)
 
     async def call(
-        self, method: str, *, repeatable: bool = False, urgent: bool = False, doing: str = "", **data: Any
+        self, method: str, *, repeatable: bool = False, lane: Lane = Lane.MESSAGE, doing: str = "", **data: Any
     ) -> Any:
         """Ask the server. Raises the core's errors; what `repeatable` says, see errors.translate."""
         doing = doing or method
         try:
-            return await self.attempt(method, urgent=urgent, **data)
+            return await self.attempt(method, lane=lane, **data)
         except TimeoutError as error:
             raise timed_out(doing, repeatable=repeatable) from error
         except TelegramError as error:
             raise translate(error, doing, repeatable=repeatable) from error
 
-    async def attempt(self, method: str, *, urgent: bool = False, **data: Any) -> Any:
-        """Like `call`, with the server's own errors. What is urgent waits for no other request."""
-        if urgent:
-            return await self._ask(method, data)
+    async def attempt(self, method: str, *, lane: Lane = Lane.MESSAGE, **data: Any) -> Any:
+        """Like `call`, with the server's own errors. A control reply waits for no other request."""
+        if lane is Lane.CONTROL:
+            return await self._ask(method, lane, data)
         try:
             async with asyncio.timeout(_SLOT_SECONDS):
                 await self._slots.acquire()
         except TimeoutError as error:
             raise TemporaryFailure(f"too many requests to Telegram at once: {method} did not begin") from error
         try:
-            return await self._ask(method, data)
+            return await self._ask(method, lane, data)
         finally:
             self._slots.release()
 
-    async def _ask(self, method: str, data: dict[str, Any]) -> Any:
+    async def _ask(self, method: str, lane: Lane, data: dict[str, Any]) -> Any:
         async with asyncio.timeout(CALL_SECONDS):
             try:
                 return await self._bot.ask(method, data, CALL_SECONDS)
             except Refusal as refusal:
                 chat, wait = data.get("chat_id"), refusal.answer.retry_after
                 if chat is not None and refusal.answer.status == 429:
-                    self.pace.refused(str(chat), time.monotonic(), wait.total_seconds() if wait else 1.0)
+                    self.pace.refused(str(chat), time.monotonic(), wait.total_seconds() if wait else 1.0, lane)
                 raise
 
     async def updates(self, offset: int | None, wanted: tuple[str, ...], hold_seconds: int) -> list[Any]:

@@ -20,6 +20,7 @@ from channels.base import TemporaryFailure, ThreadRef
 from channels.telegram.client import Client
 from channels.telegram.errors import Refusal
 from channels.telegram.normalize import STOP_BUTTON
+from channels.telegram.pace import Lane
 from channels.telegram.parts import addressed, answering
 from channels.telegram.previews import Previews
 from channels.telegram.render import TEXT_UNITS, Rendered, render, shorten, utf16_units
@@ -141,7 +142,7 @@ class EditedText:
             place = {**addressed(self.where), **answering(self.reply_to), "disable_notification": True}
             try:
                 async with asyncio.timeout(_LIVE_CALL_SECONDS):
-                    said = await self.client.attempt("sendMessage", **place, **content)
+                    said = await self.client.attempt("sendMessage", lane=Lane.LIVE, **place, **content)
             except (TelegramError, TimeoutError, TemporaryFailure) as error:
                 _log.info("the live text in %s is not shown: %s", self.where.key, error)
                 self._closed = True  # it may be there all the same: a second one would be worse than none
@@ -165,7 +166,7 @@ async def _quietly(client: Client, method: str, **data: Any) -> Refusal | None:
     """A preview is worth no error: what fails is logged. The server's refusal is returned."""
     try:
         async with asyncio.timeout(_LIVE_CALL_SECONDS):
-            await client.attempt(method, **data)
+            await client.attempt(method, lane=Lane.LIVE, **data)
     except Refusal as refusal:
         _log.info("%s is refused: %s", method, refusal)
         return refusal

@@ -132,6 +132,7 @@ class Pace:
     _total: _Share = field(init=False)
     _chats: dict[str, _Share] = field(init=False, default_factory=dict)
     _silent_until: dict[str, float] = field(init=False, default_factory=dict)
+    _no_previews_until: dict[str, float] = field(init=False, default_factory=dict)
     _kept_until: float = field(init=False, default=float("-inf"))
 
     def __post_init__(self) -> None:
@@ -139,7 +140,10 @@ class Pace:
 
     def in_chat(self, chat: str, now: float, lane: Lane, patience: float) -> float:
         """Seconds until the chat takes this. Booked when that is within `patience`; otherwise ask again then."""
-        silence = max(0.0, self._silent_until.get(chat, now) - now)
+        silences = [self._silent_until.get(chat, now)]
+        if lane is Lane.LIVE:
+            silences.append(self._no_previews_until.get(chat, now))
+        silence = max(0.0, max(silences) - now)
         if not self._is_kept(now):
             return silence
         return _booked(self._share(chat, now), now, lane, patience, silence)
@@ -148,9 +152,10 @@ class Pace:
         """Seconds until the bot may say one more. Asked when the chat takes it, so that no chat's wait is others'."""
         return _booked(self._total, now, lane, patience) if self._is_kept(now) else 0.0
 
-    def refused(self, chat: str, now: float, retry_after: float) -> None:
-        """The server said 429: this chat is silent until then; the others go on."""
-        self._silent_until[chat] = max(self._silent_until.get(chat, now), now + retry_after)
+    def refused(self, chat: str, now: float, retry_after: float, lane: Lane) -> None:
+        """The server said 429: this chat is silent until then, others go on. A refused preview silences previews."""
+        silent = self._no_previews_until if lane is Lane.LIVE else self._silent_until
+        silent[chat] = max(silent.get(chat, now), now + retry_after)
         self._kept_until = now + max(_COMPLAINT_LASTS_SECONDS, retry_after)
 
     def _is_kept(self, now: float) -> bool:
@@ -167,4 +172,6 @@ class Pace:
     def _forget(self, now: float) -> None:
         """Chats whose limits are untouched again need no memory."""
         self._chats = {chat: share for chat, share in self._chats.items() if not share.idle(now)}
-        self._silent_until = {chat: until for chat, until in self._silent_until.items() if until > now}
+        for silent in (self._silent_until, self._no_previews_until):
+            for chat in [chat for chat, until in silent.items() if until <= now]:
+                del silent[chat]

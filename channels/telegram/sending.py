@@ -50,7 +50,7 @@ class Sender:
         if not rendered.text and not files:
             raise Rejected(f"{doing} has nothing in it")
         place = {**addressed(part.to), **answering(part.reply_to)}
-        await self._client.turn(part.to.room, Lane.CONTROL if part.control else Lane.MESSAGE)
+        await self._client.turn(part.to.room, _lane(part))
         if album:
             said = await self._ask("sendMediaGroup", part, place | _group(files, rendered))
         elif files:
@@ -68,9 +68,9 @@ class Sender:
         if not fits_text(text):
             text = next(divided(text, lambda part: fits_text(f"{part}\n\n…"), TEXT_UNITS)) + "\n\n…"
         place = {"chat_id": addressed(part.to)["chat_id"], "message_id": int(message_id), **keyboard(part.buttons)}
-        await self._client.turn(part.to.room, Lane.CONTROL if part.control else Lane.MESSAGE)
+        await self._client.turn(part.to.room, _lane(part))
         try:
-            await self._edit(place, render(text), urgent=part.control)
+            await self._edit(place, render(text), lane=_lane(part))
         except Refusal as refusal:
             if not refusal.says("message is not modified"):
                 raise translate(refusal, doing) from refusal
@@ -79,20 +79,20 @@ class Sender:
         except TimeoutError as error:
             raise timed_out(doing) from error
 
-    async def _edit(self, place: dict[str, Any], rendered: Rendered, *, urgent: bool) -> None:
+    async def _edit(self, place: dict[str, Any], rendered: Rendered, *, lane: Lane) -> None:
         try:
-            await self._client.attempt("editMessageText", urgent=urgent, **place, **_text(rendered))
+            await self._client.attempt("editMessageText", lane=lane, **place, **_text(rendered))
         except Refusal as refusal:
             if not refusal.says("no text in the message to edit"):
                 raise
-            await self._client.attempt("editMessageCaption", urgent=urgent, **place, **_caption(rendered))
+            await self._client.attempt("editMessageCaption", lane=lane, **place, **_caption(rendered))
 
     async def _file(self, part: Outbound, file: InputFile, data: dict[str, Any]) -> Any:
         """A picture is shown as one, unless Telegram finds that it is none."""
         attachment = part.attachments[0] if part.attachments else None
         if attachment and attachment.media_type in _PHOTO_TYPES and (attachment.size_bytes or 0) <= _PHOTO_BYTES:
             try:
-                return await self._client.attempt("sendPhoto", **data, photo=file)
+                return await self._client.attempt("sendPhoto", lane=_lane(part), **data, photo=file)
             except TimeoutError as error:
                 raise timed_out(_doing(part), repeatable=False) from error
             except TelegramError as error:
@@ -102,7 +102,7 @@ class Sender:
         return await self._ask("sendDocument", part, data | {"document": file})
 
     async def _ask(self, method: str, part: Outbound, data: dict[str, Any]) -> Any:
-        return await self._client.call(method, doing=_doing(part), urgent=part.control, **data)
+        return await self._client.call(method, doing=_doing(part), lane=_lane(part), **data)
 
     async def _upload(self, attachment: Attachment, *, in_album: bool) -> InputFile:
         try:
@@ -112,6 +112,10 @@ class Sender:
         if not content:
             raise Rejected(f"the file {attachment.name} is empty, and Telegram takes no empty files")
         return InputFile(content, filename=safe_name(attachment.name), attach=in_album)
+
+
+def _lane(part: Outbound) -> Lane:
+    return Lane.CONTROL if part.control else Lane.MESSAGE
 
 
 def _doing(part: Outbound) -> str:

@@ -79,16 +79,23 @@ def test_previews_leave_half_of_the_burst_to_messages():
 @pytest.mark.requirement("P6")
 def test_a_chats_long_pause_holds_up_only_this_chat():
     pace = Pace(30.0)
-    pace.refused(GROUP, 0.0, 300.0)
+    pace.refused(GROUP, 0.0, 300.0, Lane.MESSAGE)
     assert at_once(pace, GROUP, Lane.CONTROL, 1.0) == 299.0
     assert at_once(pace, PERSON, Lane.MESSAGE, 1.0) == 0.0
     assert at_once(pace, GROUP, Lane.MESSAGE, 301.0) == 0.0
 
 
+def test_a_preview_that_is_refused_silences_only_previews():
+    pace = Pace(None)
+    pace.refused(GROUP, 0.0, 300.0, Lane.LIVE)
+    assert pace.in_chat(GROUP, 1.0, Lane.LIVE, 0.0) == 299.0
+    assert at_once(pace, GROUP, Lane.MESSAGE, 1.0) == 0.0
+
+
 def test_an_unknown_server_is_held_to_the_rules_only_after_it_complained():
     pace = Pace(None)
     assert times(pace, [PERSON] * 500) == [0.0] * 500
-    pace.refused(PERSON, 0.0, 1.0)
+    pace.refused(PERSON, 0.0, 1.0, Lane.MESSAGE)
     assert max(times(pace, [PERSON] * 20, now=1.0)) > 10.0
     assert times(pace, [PERSON] * 20, now=700.0) == [700.0] * 20
 

@@ -12,6 +12,7 @@ from channels.base import (
     ChannelContext,
     ChannelName,
     DeliveryKey,
+    Kind,
     NoThreads,
     OpenThread,
     Outbound,
@@ -90,6 +91,28 @@ async def test_a_first_post_that_fails_does_not_open_a_second_topic(rig):
     where = await rig.channel.open_thread(request)
     assert [shown.text for shown in await rig.shown(where)] == ["first"]
     assert len(rig.server.called("createForumTopic")) == 1
+
+
+async def test_a_closed_topic_is_parked_and_says_so_to_who_sends(rig):
+    topic = await rig.channel.open_thread(OpenThread(key=DeliveryKey("t"), room=ROOM, title="T"))
+    rig.world.closes_topic(FORUM, int(topic.thread))
+    [event] = await rig.intake.wait_for(1)
+    assert (event.kind, event.where) == (Kind.THREAD_ARCHIVED, topic)
+    await rig.channel.send(outbound(to=topic))  # an administrator may write all the same
+    rig.world.chats[FORUM].bot_rights = {"send"}
+    with pytest.raises(Rejected, match="reopen"):
+        await rig.channel.send(outbound(to=topic))
+
+
+async def test_a_person_who_blocks_the_bot_is_left_alone_until_they_let_it_in(rig):
+    rig.world.blocks(ADA)
+    [event] = await rig.intake.wait_for(1)
+    assert (event.kind, event.where) == (Kind.THREAD_ARCHIVED, PRIVATE)
+    with pytest.raises(Rejected, match="unblock"):
+        await rig.channel.send(outbound())
+    rig.world.blocks(ADA, lets_in=True)
+    assert (await rig.intake.wait_for(2))[1].kind is Kind.THREAD_UNARCHIVED
+    await rig.channel.send(outbound())
 
 
 async def test_a_private_place_exists_for_who_wrote_to_the_bot(rig):

@@ -118,6 +118,16 @@ async def test_a_lost_answer_to_the_question_for_updates_is_asked_again(rig):
     assert (await rig.intake.wait_for(1))[0].text == "still here"
 
 
+@pytest.mark.requirement("P3")
+async def test_an_update_that_comes_twice_is_the_same_event(rig):
+    await rig.says(PRIVATE, "once")
+    await rig.intake.wait_for(1)
+    await rig.repeat_last_event()
+    await rig.says(PRIVATE, "then")
+    events = await rig.intake.wait_for(2)
+    assert [event.text for event in events] == ["once", "then"]
+
+
 async def test_an_update_that_nobody_can_read_blocks_nothing(rig):
     rig.world.updates.append({"update_id": rig.world.next_update_id, "message": {"text": 5}})
     rig.world.next_update_id += 1
