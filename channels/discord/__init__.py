@@ -29,6 +29,13 @@ class Settings(BaseModel):
         description="Where Discord's REST interface is, version 10. The gateway's address is asked there.",
     )
 
+    requests_per_second: int | None = Field(
+        default=None,
+        ge=1,
+        description="How many requests a second the server allows over all. Discord allows 50, large bots more; "
+        "another server's limit is learnt from its refusals when this is not set.",
+    )
+
     @field_validator("token")
     @classmethod
     def _token_is_there(cls, token: SecretStr) -> SecretStr:

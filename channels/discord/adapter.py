@@ -44,11 +44,11 @@ from channels.discord.files import Downloads
 from channels.discord.gateway import GatewayClient, Patience
 from channels.discord.live import LiveMessage
 from channels.discord.normalize import Identity
-from channels.discord.pace import Pace
+from channels.discord.pace import OVERALL_PER_SECOND, Pace
 from channels.discord.places import Places
 from channels.discord.receiver import Receiver
 from channels.discord.rest import Rest, new_session
-from channels.discord.speaker import Speaker
+from channels.discord.speaker import MOST_BUTTONS, Speaker
 from channels.discord.split import MESSAGE_UNITS, split
 from channels.discord.threads import ThreadOpener
 
@@ -73,14 +73,6 @@ class DiscordChannel:
         | Capability.BACKFILL
         | Capability.STREAM
     )
-    limits = Limits(
-        text_units=MESSAGE_UNITS,
-        attachment_bytes=_ATTACHMENT_BYTES,
-        per_thread_per_second=1.0,
-        burst_per_thread=5,
-        per_second=45.0,
-        button_count=25,
-    )
 
     def __init__(
         self,
@@ -92,7 +84,18 @@ class DiscordChannel:
         self._settings = settings
         self._context = context
         self._patience = patience or Patience()
-        self._pace = Pace()
+        official = settings.base_url == OFFICIAL_BASE_URL
+        overall = settings.requests_per_second or (OVERALL_PER_SECOND if official else None)
+        self._pace = Pace(overall)
+        # Another server's limits are not known before it tells them; the pace keeps them then.
+        self.limits = Limits(
+            text_units=MESSAGE_UNITS,
+            attachment_bytes=_ATTACHMENT_BYTES,
+            per_thread_per_second=1.0 if official else 1000.0,
+            burst_per_thread=5 if official else 1,
+            per_second=1000.0 if overall is None else overall * 0.9,
+            button_count=MOST_BUTTONS,
+        )
         self._places = Places()
         self._session: aiohttp.ClientSession | None = None
         self._rest_or_none: Rest | None = None

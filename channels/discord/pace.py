@@ -1,9 +1,10 @@
 """Discord's rate limits, kept by asking first.
 
-Discord tells a bucket's state with each answer (`X-RateLimit-*`), and one bot may make 50 requests a second
-over all. `wait_for` says how long a request must wait, and takes its slot when that is nothing. Pure: it takes the
-time as an argument and never sleeps; who waits, and who gives up and comes later, is decided in `rest`. Requests of
-the urgent lane may use the last slots, which the others leave to them.
+Discord tells a bucket's state with each answer (`X-RateLimit-*`), and one bot may make 50 requests a second over all,
+of which no header tells: that is kept from the start where we are told so, else from the first refusal on.
+`wait_for` says how long a request must wait, and takes its slot when that is nothing. Requests of the urgent lane may
+use the last slots, which the others leave to them. Pure: it takes the time as an argument and never sleeps; who
+waits, and who gives up and comes later, is decided in `rest`.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-_OVERALL_PER_SECOND = 50
-_KEPT_FOR_URGENT = 5
+OVERALL_PER_SECOND = 50
+_KEPT_FOR_URGENT = 0.1  # of the overall limit
 _MOST_BUCKETS = 4_096
 _INVALID_LIMIT = 9_000  # Discord bans an address after 10,000 answers of 401, 403 or 429 in ten minutes
 _INVALID_WINDOW_SECONDS = 600.0
@@ -31,7 +32,8 @@ class _Bucket:
 class Pace:
     """What is known of the limits. Keys are a route with its channel, guild or webhook."""
 
-    def __init__(self) -> None:
+    def __init__(self, overall_per_second: int | None = None) -> None:
+        self._overall_per_second = overall_per_second
         self._names: dict[str, str] = {}  # route key -> Discord's bucket name
         self._limits: dict[str, int] = {}  # route key -> requests in its window; 0 when it told of none
         self._buckets: dict[str, _Bucket] = {}
@@ -57,7 +59,7 @@ class Pace:
         if bucket is not None:
             bucket.remaining -= 1
             bucket.in_flight += 1
-        if counted:
+        if counted and self._overall_per_second is not None:
             self._recent.append(now)
         return 0.0
 
@@ -100,6 +102,7 @@ class Pace:
         """Discord answered 429: nothing more into this bucket (or none at all) before `retry_after` seconds."""
         if everything:
             self._all_wait_until = max(self._all_wait_until, now + retry_after)
+            self._overall_per_second = self._overall_per_second or OVERALL_PER_SECOND
             return
         key = self._key(route, major)
         bucket = self._buckets.setdefault(key, _Bucket(0, 0.0, 1))
@@ -123,9 +126,12 @@ class Pace:
         return f"{self._names.get(route, route)} {major}"
 
     def _overall(self, now: float, *, urgent: bool) -> float:
+        if self._overall_per_second is None:
+            return 0.0
         while self._recent and self._recent[0] <= now - 1.0:
             self._recent.popleft()
-        allowed = _OVERALL_PER_SECOND - (0 if urgent else _KEPT_FOR_URGENT)
+        kept = 0 if urgent else int(self._overall_per_second * _KEPT_FOR_URGENT)
+        allowed = max(1, self._overall_per_second - kept)
         return self._recent[-allowed] + 1.0 - now if len(self._recent) >= allowed else 0.0
 
     def _ban_guard(self, now: float) -> float:

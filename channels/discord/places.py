@@ -85,5 +85,9 @@ class Places:
             self.learn_room(room, guild.id)
         return rooms
 
+    def threads_in(self, room: str) -> list[Place]:
+        """The threads of a room that are known."""
+        return [place for place in self._known.values() if place.room == room and place.thread is not None]
+
     def forget(self, channel_id: str) -> None:
         self._known.pop(channel_id, None)

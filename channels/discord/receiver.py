@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Container, Coroutine, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from channels.base import ChannelContext, Inbound, Intake, Unavailable
@@ -161,9 +162,11 @@ class Receiver:
     def _gone(self, data: Mapping[str, Any]) -> None:
         room = Room.model_validate(data)
         at = self._places[room.id] or self._places.learn_room(room)
-        arrival = self.ingress.arrival(room.id, [normalize.place_deleted(at, self.me, now())])
-        self._places.forget(room.id)
-        self.ingress.after_hold(room.id, lambda: self.ingress.put(arrival))
+        # With a room go its threads, of which Discord says nothing then.
+        for gone in [*(self._places.threads_in(room.id) if at.thread is None else []), at]:
+            arrival = self.ingress.arrival(gone.channel_id, [normalize.place_deleted(gone, self.me, now())])
+            self._places.forget(gone.channel_id)
+            self.ingress.after_hold(gone.channel_id, partial(self.ingress.put, arrival))
 
     # --- messages --------------------------------------------------------------------------------
 

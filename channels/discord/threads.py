@@ -41,11 +41,12 @@ class ThreadOpener:
         title = " ".join(request.title.split())[:_LONGEST_TITLE] or "Thread"
         if (await self._place(room)).forum:
             return self._learned(room, await self._forum_post(request, title))
-        anchor = request.anchor
-        if anchor is None:
+        thread_id = await self._under(room.room, request.anchor, title) if request.anchor is not None else None
+        if thread_id is None:
             head = Outbound(key=DeliveryKey(f"{request.key}/anchor"), to=room.in_room, text=f"🧵 **{_plain(title)}**")
             anchor = (await self._speaker.send(head)).message_ids[0]
-        thread = self._learned(room, await self._under(room.room, anchor, title))
+            thread_id = await self._under(room.room, anchor, title) or anchor
+        thread = self._learned(room, thread_id)
         if request.first_text:
             first = Outbound(key=DeliveryKey(f"{request.key}/first"), to=thread, text=request.first_text)
             for part in split(first):
@@ -60,7 +61,8 @@ class ThreadOpener:
             place = self._places.learn_room(Room.model_validate(raw), room.space)
         return place
 
-    async def _under(self, room: str, anchor: str, title: str) -> str:
+    async def _under(self, room: str, anchor: str, title: str) -> str | None:
+        """Open a thread under a message. None when the message is not in this room (any more)."""
         route = Route(
             "POST", "/channels/{channel_id}/messages/{message_id}/threads", channel_id=room, message_id=anchor
         )
@@ -70,6 +72,8 @@ class ThreadOpener:
             except discord.HTTPException as error:
                 if error.code == errors.THREAD_EXISTS:
                     return anchor
+                if error.code == errors.UNKNOWN_MESSAGE:
+                    return None
                 raise
         return _id_in(raw)
 

@@ -75,8 +75,17 @@ def test_a_refusal_holds_its_room_or_everything() -> None:
     assert pace.wait_for(POST, "3", 11.0) == 0
 
 
-def test_the_last_slots_of_a_second_are_kept_for_what_is_urgent() -> None:
+def test_an_overall_limit_that_no_header_tells_of_is_kept_from_its_first_refusal_on() -> None:
     pace = Pace()
+    pace.answered("free", "", {}, 0.0)
+    assert [pace.wait_for("free", "", 0.0) for _ in range(200)] == [0] * 200
+    pace.refused("free", "", 1.0, 0.0, everything=True)
+    assert [pace.wait_for("free", "", 1.0) for _ in range(45)] == [0] * 45
+    assert pace.wait_for("free", "", 1.0) == 1.0
+
+
+def test_the_last_slots_of_a_second_are_kept_for_what_is_urgent() -> None:
+    pace = Pace(50)
     pace.answered("free", "", {}, 0.0)
     assert [pace.wait_for("free", "", 0.5) for _ in range(45)] == [0] * 45
     assert pace.wait_for("free", "", 0.6) == 0.9

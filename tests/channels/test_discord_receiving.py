@@ -8,7 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from channels.base import ChannelContext, ChannelState, EventId, Inbound, Kind, Rejected, ThreadRef, Unavailable
+from channels.base import (
+    ChannelContext,
+    ChannelState,
+    DeliveryKey,
+    EventId,
+    Inbound,
+    Kind,
+    Outbound,
+    Rejected,
+    ThreadRef,
+    Unavailable,
+)
 from channels.discord import Settings
 from channels.discord.adapter import DiscordChannel
 from channels.discord.gateway import Patience
@@ -140,6 +151,16 @@ async def test_threads_are_told_of_when_archived_brought_back_and_deleted(discor
     events = await discord.intake.wait_for(3)
     assert [event.kind for event in events] == [Kind.THREAD_ARCHIVED, Kind.THREAD_UNARCHIVED, Kind.THREAD_DELETED]
     assert {event.where for event in events} == {where}
+
+
+async def test_with_a_room_go_its_threads(discord: DiscordRig) -> None:
+    where = thread_in(discord)
+    discord.server.world.removes(discord.room.room)
+    events = await discord.intake.wait_for(2)
+    assert {(event.kind, event.where) for event in events} == {
+        (Kind.THREAD_DELETED, where),
+        (Kind.THREAD_DELETED, discord.room),
+    }
 
 
 async def test_the_bot_joins_a_thread_again_that_was_brought_back(discord: DiscordRig) -> None:
@@ -363,6 +384,27 @@ async def test_live_events_wait_behind_the_history_of_their_thread_and_no_other(
         (Kind.MESSAGE, "3, changed"),  # as its history shows it
         (Kind.EDIT, "3, changed"),
     ]
+
+
+async def test_hundreds_of_threads_are_read_without_breaking_a_limit_or_holding_up_an_answer(
+    discord: DiscordRig,
+) -> None:
+    threads = [thread_in(discord, f"thread {number}") for number in range(150)]
+    for where in threads:
+        await discord.says(where, "1")
+    await discord.intake.wait_for(150)
+    await discord.stop()
+    for where in threads:
+        await discord.says(where, "2")
+    discord.server.limits.overall_per_second = 60
+    discord.channel = discord.new_channel(requests_per_second=60)
+    await discord.run()
+    began = asyncio.get_running_loop().time()
+    await discord.channel.send(Outbound(key=DeliveryKey("k"), to=discord.room, text="killed", control=True))
+    assert asyncio.get_running_loop().time() - began < 1.5
+    await discord.intake.wait_for(300)
+    assert discord.server.limits.refused == 0
+    assert texts(discord.intake) == ["1"] * 150 + ["2"] * 150
 
 
 async def test_history_is_tried_again_when_discord_falters(discord: DiscordRig) -> None:

@@ -161,6 +161,13 @@ async def test_opening_a_thread_may_be_repeated(discord: DiscordRig, anchored: b
     assert (await discord.intake.wait_for(1 + anchored))[-1].where == where
 
 
+async def test_an_anchor_that_is_not_in_the_room_is_replaced_by_a_post_of_our_own(discord: DiscordRig) -> None:
+    request = OpenThread(key=DeliveryKey("t"), room=discord.room, title="a_b", anchor="123456789")
+    where = await discord.channel.open_thread(request)
+    assert await discord.channel.open_thread(request) == where
+    assert await shown(discord, discord.room) == ["🧵 **a_b**"]
+
+
 async def test_a_thread_in_a_forum_is_a_post(discord: DiscordRig) -> None:
     forum = replace(discord.room, room=discord.server.world.forum)
     request = OpenThread(key=DeliveryKey("t"), room=forum, title="An idea", first_text="It is this.")

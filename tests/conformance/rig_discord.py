@@ -177,8 +177,9 @@ class DiscordRig:
             self.running = None
         await self.channel.__aexit__(None, None, None)
 
-    def new_channel(self) -> DiscordChannel:
-        settings = Settings.model_validate({"token": self.server.world.token, "base_url": self.server.base_url})
+    def new_channel(self, **more: object) -> DiscordChannel:
+        keys = {"token": self.server.world.token, "base_url": self.server.base_url, **more}
+        settings = Settings.model_validate(keys)
         return create(settings, ChannelContext(name=NAME, files=self.files, commands=COMMANDS))
 
 
