@@ -97,6 +97,16 @@ class Methods:
     def do_get_chat(self, request: Request) -> Any:
         return self._chat(request).told()
 
+    def do_get_my_commands(self, request: Request) -> Any:
+        return self.world.commands
+
+    def do_get_chat_member(self, request: Request) -> Any:
+        chat = self.world.chats.get(request.number("chat_id") or 0)
+        if chat is None or request.number("user_id") != self.world.bot["id"]:
+            raise bad_request("member not found")
+        rights = dict.fromkeys(chat.bot_rights, True) if chat.bot_is == "administrator" else {}
+        return {"user": self.world.bot, "status": chat.bot_is, "can_send_messages": "send" in chat.bot_rights} | rights
+
     def do_send_message(self, request: Request) -> Any:
         entities = request.json("entities", [])
         text = request.text("text")
