@@ -251,4 +251,3 @@ class Api:
 
 def _no_session(name: str) -> NoReturn:
     raise Problem(404, f"No session is called {name[:80]!r}. GET /api/v1/sessions?state=all lists them.")
-

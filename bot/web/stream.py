@@ -14,7 +14,7 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 
 from agents.base import SessionId
-from bot.events import Event, News, Subscription
+from bot.events import News, Subscription
 from bot.web.parts import WebParts
 from bot.web.problems import Problem
 from bot.web.sse import HEARTBEAT, event
@@ -88,10 +88,9 @@ class _Program(_Reader):
         with self._parts.hub.subscribe(
             place=wanted.place, everywhere=everything, every_session=everything, overview=not everything, events=True
         ) as reader:
-            await self._begin()
-            if wanted.session is not None:
-                reader.watch(wanted.session)
-            mine = wanted.session or await self._watch_bound(reader)
+            mine = await self._join(reader)
+            for chunk in self._so_far(mine):  # no await between: the reader has nothing of this yet
+                yield chunk
             news: News | None = None
             while True:
                 if news is None or news.places:
@@ -105,11 +104,29 @@ class _Program(_Reader):
                     return
                 if news.reload:
                     yield event("reload", {"after": self._last})
-                if not everything and wanted.session is None and any(told.kind == "turn" for told in news.events):
+                if wanted.place is not None and any(told.kind == "turn" for told in news.events):
                     mine = await self._watch_bound(reader)
                 for told in news.events:
                     if everything or told.session == mine:
-                        yield _told(told)
+                        yield event(told.kind, {"session": told.session, **told.data})
+
+    async def _join(self, reader: Subscription) -> SessionId | None:
+        """Begin, and follow the session that was asked for or that the place belongs to."""
+        if self._wanted.session is not None:
+            reader.watch(self._wanted.session)
+            return self._wanted.session
+        await self._begin()
+        return await self._watch_bound(reader)
+
+    def _so_far(self, session: SessionId | None) -> list[bytes]:
+        """What a turn that runs already has written, for a reader that comes in the middle."""
+        doing = None if session is None else self._parts.hub.now_in(session)
+        if doing is None:
+            return []
+        chunks = [event("turn", {"session": session, "turn": doing.turn})]
+        if doing.text and not doing.said:
+            chunks.append(event("text", {"session": session, "text": doing.text}))
+        return chunks
 
     async def _said(self) -> AsyncGenerator[bytes, None]:
         if self._wanted.session is not None:
@@ -201,7 +218,3 @@ class _Page(_Reader):
         if news.turned:
             chunks.append(event("facts", {}))
         return chunks
-
-
-def _told(told: Event) -> bytes:
-    return event(told.kind, {"session": told.session, **told.data})
