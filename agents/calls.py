@@ -67,6 +67,8 @@ class CallRunner:
 
     async def _attempt(self, call: ToolCall, session: Session, begun_at: datetime, news: bool, now: datetime) -> str:
         tool = self._toolbox.tool(self._profile, call.name)
+        if call.broken:
+            raise ToolError(f"{call.name} was not run: its arguments were no JSON object. Make the call again.")
         arguments = parse(tool, call.arguments)
         made = Call(
             id=call.id,

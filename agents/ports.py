@@ -115,6 +115,9 @@ class Journal(Protocol):
         """
 
     async def history(self, session: SessionId, after: int = 0, limit: int = 200) -> Sequence[Step]: ...
+    async def recent(self, session: SessionId, limit: int = 20) -> Sequence[Step]:
+        """The last steps, oldest first."""
+
     async def spent_today(self, agent: AgentName, now: datetime) -> float: ...
     async def to_resume(self) -> Sequence[SessionId]:
         """Sessions with a begun turn or waiting mail: what a start takes up."""

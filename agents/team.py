@@ -7,7 +7,7 @@ after a crash finds its effect done.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
@@ -168,8 +168,9 @@ class Team:
         if session is None:
             return Posted.ENDED
         profile = self._profiles.profile(session.agent)
-        posted = await self._mailbox.post(mail, self._clock(), limit=profile.queue_limit if profile else 50)
         mode = mail.mode or session.queue or (profile.queue if profile else QueueMode.STEER)
+        limit = profile.queue_limit if profile else 50
+        posted = await self._mailbox.post(replace(mail, mode=mode), self._clock(), limit=limit)
         if posted is Posted.QUEUED and mode is QueueMode.INTERRUPT and session.state is State.RUNNING:
             self._engine.abort(session.id)
         return posted

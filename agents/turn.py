@@ -314,8 +314,8 @@ class _Turn:
             spent = await self._parts.journal.spent_today(profile.name, self._parts.clock())
             if spent >= profile.budget_usd_per_day:
                 raise OverBudget(
-                    f"The agent {profile.name} has spent {spent:.4f} of its {profile.budget_usd_per_day:g} USD for today,"
-                    " so it stopped. Raise budget_usd_per_day, or go on tomorrow."
+                    f"The agent {profile.name} has spent {spent:.4f} of its {profile.budget_usd_per_day:g} USD for"
+                    " today, so it stopped. Raise budget_usd_per_day, or go on tomorrow."
                 )
         empty = await self._parts.rights.ancestor_without_money(session)
         if empty is not None:
@@ -352,9 +352,9 @@ class _Turn:
         for entry in reversed(self._steps):
             if entry.step.kind is StepKind.MODEL:
                 return False
-            if entry.step.kind is StepKind.INPUT:
-                if any(item["kind"] not in ("result", "answer", "notice") for item in entry.step.body["mail"]):
-                    return True
+            items = entry.step.body["mail"] if entry.step.kind is StepKind.INPUT else ()
+            if any(item["kind"] not in ("result", "answer", "notice") for item in items):
+                return True
         return False
 
     def _asked_at(self) -> datetime:

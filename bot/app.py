@@ -72,7 +72,7 @@ from bot.web.app import create as create_web
 from bot.web.parts import AgentCard, WebParts
 from bot.web.server import listen
 from bot.web.server import serve as serve_web
-from channels.base import Channel, ChannelContext
+from channels.base import Channel, ChannelContext, ThreadRef
 from channels.delivery import Courier, CourierParts
 from channels.local import LocalChannel
 from storage.audit import AuditLog, write_head
@@ -98,12 +98,14 @@ async def serve(config: Config, *, ready: Callable[[], None] | None = None) -> N
     Raises StorageError and `bot.web.server.CannotListen` when it cannot start.
     """
     listener = listen(config.web.host, config.web.port)
-    with contextlib.closing(listener):
-        async with opened(config.bot.data) as database, Application.made(config, database) as application:
-            async with asyncio.TaskGroup() as group:
-                web = application.web
-                await application.start(group)
-                group.create_task(serve_web(web.asgi, listener, ready=ready, close=web.close), name="web")
+    async with AsyncExitStack() as stack:
+        stack.enter_context(contextlib.closing(listener))
+        database = await stack.enter_async_context(opened(config.bot.data))
+        application = await stack.enter_async_context(Application.made(config, database))
+        group = await stack.enter_async_context(asyncio.TaskGroup())
+        await application.start(group)
+        web = application.web
+        group.create_task(serve_web(web.asgi, listener, ready=ready, close=web.close), name="web")
 
 
 class Application:
@@ -194,7 +196,7 @@ class Application:
                 people=self.directory,
                 greeter=desk,
                 commands=commands,
-                buttons=_NoButtons(),
+                buttons=_CommandButtons(),
                 speaker=Speaker(outbox, self.courier.notify, clock),
                 rooms=outbox,
                 routes=current.routes,
@@ -320,10 +322,11 @@ class Application:
             await self.note_audit_head()
 
 
-class _NoButtons:
-    """No buttons are shown yet whose meaning is stored."""
+class _CommandButtons:
+    """A button whose id is a command (`/stop sabc…`) runs it as whoever presses it; there are no others yet."""
 
-    async def meaning(self, button: str, where: object) -> str | None:
+    async def meaning(self, button: str, where: ThreadRef) -> str | None:
+        del where
         return button if button.startswith("/") else None
 
 

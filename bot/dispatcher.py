@@ -110,6 +110,7 @@ class Dispatcher:
         self._group: asyncio.TaskGroup | None = None
         self._held: set[int] = set()
         self._behind = asyncio.Event()  # events wait in the inbox that are not in memory
+        self._decided = asyncio.Event()
         self._missed = False  # and one more came while they were being read
 
     @property
@@ -155,8 +156,13 @@ class Dispatcher:
             if not page and not self._missed:
                 self._behind.clear()
                 return
-            while len(self._held) > _IN_MEMORY // 2:
-                await asyncio.sleep(0.05)
+            await self._room()
+
+    async def _room(self) -> None:
+        """Wait until memory is half empty."""
+        while len(self._held) > _IN_MEMORY // 2:
+            self._decided.clear()
+            await self._decided.wait()
 
     def _take(self, stored: Stored) -> None:
         assert self._group is not None
@@ -176,6 +182,7 @@ class Dispatcher:
                 stored = queue.popleft()
                 await self._dispatch_safely(stored)
                 self._held.discard(stored.n)
+                self._decided.set()
         finally:
             del self._places[place]
 

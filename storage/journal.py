@@ -134,6 +134,11 @@ class SqliteJournal:
         query = {"session": session, "after": after, "limit": limit}
         return await self._database.read(lambda tx: [rows.step(row) for row in tx.execute(SQL["steps_after"], query)])
 
+    async def recent(self, session: SessionId, limit: int = 20) -> Sequence[Step]:
+        query = {"session": session, "limit": limit}
+        found = await self._database.read(lambda tx: tx.execute(SQL["recent_steps"], query).fetchall())
+        return [rows.step(row) for row in reversed(found)]
+
     async def spent_today(self, agent: AgentName, now: datetime) -> float:
         query = {"agent": agent, "day": now.astimezone(self._timezone).date().isoformat()}
         return await self._database.read(lambda tx: from_nano(tx.execute(SQL["spent_on_day"], query).fetchone()[0]))

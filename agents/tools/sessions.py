@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from agents.base import AgentName, MailKey, MailKind, Mode, NewMail, Posted, Session, State, StepKind
+from agents.base import AgentName, MailKey, MailKind, Mode, NewMail, Posted, Session, State, Step, StepKind
 from agents.conversation import block_from_json, input_texts, text_of
 from agents.ports import Journal, Sessions
 from agents.team import Task, Team, first_line
@@ -111,6 +111,7 @@ class SendTool:
         target = await reachable(self._sessions, call, arguments.session)
         if target.id == call.session.id:
             raise ToolError("that is your own session: think it over instead of sending it to yourself.")
+        before = await self._journal.recent(target.id, 1)
         posted = await self._team.post(
             NewMail(
                 key=MailKey(f"send:{call.key}"),
@@ -127,18 +128,17 @@ class SendTool:
             raise ToolError(f"{target.label} has ended.")
         if arguments.timeout_seconds == 0:
             return f"Sent to {target.label}."
-        return await self._answer(target, f"send:{call.key}", arguments.timeout_seconds)
+        return await self._answer(target, before[-1].n if before else 0, arguments.timeout_seconds)
 
-    async def _answer(self, target: Session, key: str, seconds: float) -> str:
-        """The text of the turn that takes the message in, once that turn is over."""
-        before = {step.n for step in await self._journal.history(target.id, limit=100_000)}
+    async def _answer(self, target: Session, after: int, seconds: float) -> str:
+        """The last text of the turn that takes the message in, once that turn is over."""
         deadline = asyncio.get_running_loop().time() + seconds
         while asyncio.get_running_loop().time() < deadline:
             await asyncio.sleep(0.2)
             now = await self._sessions.session(target.id)
             if now is None:
                 break
-            steps = await self._journal.history(target.id, after=max(before, default=0))
+            steps = await self._journal.history(target.id, after=after)
             answers = [step for step in steps if step.step.kind is StepKind.MODEL]
             if answers and now.state in (State.IDLE, State.ENDED):
                 return text_of(block_from_json(block) for block in answers[-1].step.body["blocks"]) or "(no text)"
@@ -181,12 +181,8 @@ class ListTool:
         for session in listed:
             lines.append(describe(session, call.now))
             if arguments.message_limit:
-                history = await self._journal.history(session.id, limit=100_000)
-                lines.extend(
-                    transcript([step.step.body | {"kind_": step.step.kind} for step in history])[
-                        -arguments.message_limit :
-                    ]
-                )
+                recent = await self._journal.recent(session.id, arguments.message_limit)
+                lines.extend(transcript(recent))
         return "\n".join(lines) or "no sessions"
 
 
@@ -211,9 +207,7 @@ class HistoryTool:
 
     async def run(self, call: Call, arguments: HistoryArguments) -> str:
         target = await reachable(self._sessions, call, arguments.session)
-        history = await self._journal.history(target.id, limit=100_000)
-        lines = transcript([step.step.body | {"kind_": step.step.kind} for step in history])
-        return "\n".join(lines[-arguments.limit :]) or "nothing yet"
+        return "\n".join(transcript(await self._journal.recent(target.id, arguments.limit))) or "nothing yet"
 
 
 async def reachable(sessions: Sessions, call: Call, name: str) -> Session:
@@ -245,11 +239,12 @@ def age(span: timedelta) -> str:
     return f"{seconds}s"
 
 
-def transcript(bodies: Sequence[dict[str, Any]]) -> list[str]:
+def transcript(steps: Sequence[Step]) -> list[str]:
     """Steps as lines to read."""
     lines: list[str] = []
-    for body in bodies:
-        match body["kind_"]:
+    for entry in steps:
+        body = entry.step.body
+        match entry.step.kind:
             case StepKind.INPUT:
                 lines.extend("> " + " ".join(input_texts(item)) for item in body["mail"])
             case StepKind.MODEL:

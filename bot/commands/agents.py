@@ -21,10 +21,11 @@ def command(sessions: Sessions) -> Command:
         lines = []
         for session in shown:
             doing = f", {session.doing}" if session.doing else ""
-            lines.append(
-                f"{'    ' * session.depth}- **{session.label}** (`{session.id}`) {session.state.value}{doing}"
-                f" · {age(request.now - session.created_at)} · ${session.spent_usd:.4f} · {first_line(session.task, 70)}"
+            facts = (
+                f"{age(request.now - session.created_at)} · ${session.spent_usd:.4f} · {first_line(session.task, 70)}"
             )
+            indent = "    " * session.depth
+            lines.append(f"{indent}- **{session.label}** (`{session.id}`) {session.state.value}{doing} · {facts}")
         return "\n".join(lines)
 
     return Command(name="agents", summary="The living sessions: state, age, cost", usage="/agents", run=run)

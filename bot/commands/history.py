@@ -16,11 +16,10 @@ _SHOWN = 20
 def command(journal: Journal, targets: Targets) -> Command:
     async def run(request: Request) -> str:
         session = await targets.named_or_here(request, request.arguments.strip(), Action.READ)
-        steps = await journal.history(session.id, limit=100_000)
-        lines = [_line(step) for step in steps[-_SHOWN:]]
+        lines = [_line(step) for step in await journal.recent(session.id, _SHOWN)]
         if not lines:
             return f"{session.label} has done nothing yet."
-        head = f"**{session.label}**, the last {len(lines)} of {len(steps)} steps:"
+        head = f"**{session.label}**, the last {len(lines)} of its steps:"
         return "\n".join([head, *(f"- {line}" for line in lines)])
 
     return Command(
@@ -46,7 +45,8 @@ def _line(entry: Step) -> str:
             seconds = (entry.ended_at - step.started_at).total_seconds()
             tokens = step.input_tokens + step.cache_read_tokens + step.cache_write_tokens
             said = first_line(text_of(blocks), 80) + (f" → {calls}" if calls else "")
-            return f"{at} {step.model or 'cut off'} ({seconds:.1f} s, {tokens}→{step.output_tokens} tokens, ${step.cost_usd:.4f}): {said}"
+            spent = f"{seconds:.1f} s, {tokens}→{step.output_tokens} tokens, ${step.cost_usd:.4f}"
+            return f"{at} {step.model or 'cut off'} ({spent}): {said}"
         case StepKind.CALL:
             return f"{at} {step.body['name']} begins"
         case StepKind.RESULT:

@@ -114,6 +114,9 @@ select * from steps where session = :session and n >= :since and kind <> 'note' 
 -- name: steps_after
 select * from steps where session = :session and n > :after order by n limit :limit
 
+-- name: recent_steps
+select * from steps where session = :session order by n desc limit :limit
+
 -- name: set_summary
 update sessions set summary_step = :n where id = :session
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any
 
 from hypothesis import given
@@ -52,8 +53,13 @@ def test_a_call_without_a_result_gets_one_that_says_so() -> None:
 
 def test_a_summary_stands_for_everything_before_it() -> None:
     summary = {"role": "user", "blocks": [block_to_json(Text(text="so far: all is well"))]}
-    made = messages([said("old"), answered(Text(text="old answer")), step(StepKind.SUMMARY, messages=[summary]), said("new")])
-    assert [block for message in made for block in message.blocks] == [Text(text="so far: all is well"), Text(text="new")]
+    made = messages(
+        [said("old"), answered(Text(text="old answer")), step(StepKind.SUMMARY, messages=[summary]), said("new")]
+    )
+    assert [block for message in made for block in message.blocks] == [
+        Text(text="so far: all is well"),
+        Text(text="new"),
+    ]
 
 
 def test_open_calls_are_those_of_the_last_answer_that_have_no_result() -> None:
@@ -62,7 +68,12 @@ def test_open_calls_are_those_of_the_last_answer_that_have_no_result() -> None:
 
 
 def test_blocks_survive_being_stored() -> None:
-    for block in (Text(text="ü"), Thinking(text="hm", signature="s", model="m"), call("a"), ToolResult(call_id="a", text="r")):
+    for block in (
+        Text(text="ü"),
+        Thinking(text="hm", signature="s", model="m"),
+        call("a"),
+        ToolResult(call_id="a", text="r"),
+    ):
         assert block_from_json(block_to_json(block)) == block
 
 
@@ -70,14 +81,16 @@ _IDS = st.sampled_from(["a", "b", "c"])
 _STEPS = st.one_of(
     st.text(min_size=1).map(said),
     _IDS.map(resulted),
-    st.tuples(st.text(), st.lists(_IDS, unique=True)).map(lambda made: answered(Text(text=made[0]), *map(call, made[1]))),
+    st.tuples(st.text(), st.lists(_IDS, unique=True)).map(
+        lambda made: answered(Text(text=made[0]), *map(call, made[1]))
+    ),
 )
 
 
 @given(st.lists(_STEPS))
 def test_whatever_was_journalled_roles_alternate_and_results_follow_their_calls(steps: list[Step]) -> None:
     made = messages(steps)
-    for before, after in zip(made, made[1:], strict=False):
+    for before, after in pairwise(made):
         assert before.role != after.role
     for index, message in enumerate(made):
         calls = [block.id for block in message.blocks if isinstance(block, ToolCall)]
