@@ -83,7 +83,8 @@ class Conversation:
 
     def row(self, id: str, since: int) -> dict[str, Any] | None:
         """What became of a message that was posted."""
-        return next((row for row in self._read({"after": str(since), "limit": "100"}) if row["id"] == id), None)
+        names = {id, f"{self.thread}/{id}"}  # the thread's name stands before it in the timeline
+        return next((row for row in self._read({"after": str(since), "limit": "100"}) if row["id"] in names), None)
 
     def messages_since(self, n: int) -> list[dict[str, Any]]:
         return self._read({"after": str(n), "limit": "1000"})

@@ -11,6 +11,7 @@ import contextlib
 import os
 import select
 import sys
+import threading
 import time
 from importlib import import_module
 from pathlib import Path
@@ -31,6 +32,7 @@ except ImportError:  # a Python without it: no history, no completion
 
 _HISTORY_LINES = 1000
 _SETTLE_SECONDS = 30.0  # a message that begins no turn and gets no answer gives the prompt back after this
+_GLANCE_SECONDS = 0.1
 _PROMPT = "› "
 
 
@@ -42,9 +44,9 @@ def talk(conversation: Conversation, history: Path) -> None:
         screen.row(row)
     with _history(history):
         while True:
-            _show_waiting(conversation, screen)
             try:
-                line = input(screen.prompt())
+                with _Meanwhile(conversation, screen):
+                    line = input(screen.prompt())
             except EOFError:
                 break
             except KeyboardInterrupt:
@@ -93,6 +95,30 @@ def _follow(conversation: Conversation, screen: _Screen) -> bool:
     return True
 
 
+class _Meanwhile:
+    """While a line is being typed: what is said in the thread appears above it, by a thread of its own."""
+
+    def __init__(self, conversation: Conversation, screen: _Screen) -> None:
+        self._conversation = conversation
+        self._screen = screen
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._show, name="chat-meanwhile", daemon=True)
+
+    def __enter__(self) -> None:
+        _show_waiting(self._conversation, self._screen)
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _show(self) -> None:
+        while not self._over.is_set():
+            event = self._conversation.heard(_GLANCE_SECONDS)
+            if event is not None:
+                self._screen.event_above_the_line(event)
+
+
 class _Screen:
     """What stands on the terminal, and what is going on in the thread."""
 
@@ -124,6 +150,17 @@ class _Screen:
         if show is not None:
             show(event.data)
 
+    def event_above_the_line(self, event: ServerEvent | Connection) -> None:
+        """The same while a line is typed. Text that is still growing is left out: it comes whole, as a message."""
+        if isinstance(event, ServerEvent) and event.kind not in {"message", "turn", "turn_done"}:
+            return
+        typed = readline.get_line_buffer() if readline is not None else ""
+        sys.stdout.write("\r\x1b[K")
+        self._fresh = True
+        self.event(event)
+        sys.stdout.write(self.prompt().replace("\x01", "").replace("\x02", "") + typed)
+        sys.stdout.flush()
+
     def note(self, text: str) -> None:
         """A line of ours, faint."""
         self._line(f"\x1b[2m{clean(text)}\x1b[0m" if self._colours else clean(text))
@@ -131,7 +168,7 @@ class _Screen:
     def row(self, row: dict[str, Any]) -> None:
         """A message of the timeline."""
         if row["side"] == "in":
-            if row["id"] not in self.own:
+            if row["id"].rpartition("/")[2] not in self.own:
                 self._line(self._bold(f"{clean(row['author'])}: ") + _printable(row["text"]))
             if row.get("reason"):
                 self.note(row["reason"])
@@ -148,6 +185,7 @@ class _Screen:
         self._streamed, self._began, self._cost, self._tokens = "", time.monotonic(), 0.0, 0
 
     def _on_text(self, data: dict[str, Any]) -> None:
+        self.running = True
         text = str(data.get("text", ""))
         self._streamed += text
         self._write(_printable(text))
