@@ -110,6 +110,11 @@ class SqliteOutbox:
     async def move(self, delivery: Delivery, to: ThreadRef, rest: str, note: str, now: datetime) -> None:
         await self._database.write(lambda tx: moves.move(tx, delivery, to, rest, note, now))
 
+    async def behind(self, lane: str, sessions: Sequence[str]) -> Delivery | None:
+        query = {"lane": lane, "sessions": rows.to_json(sessions)}
+        row = await self._database.read(lambda tx: tx.execute(SQL["behind"], query).fetchone())
+        return None if row is None else shapes.delivery(row)
+
     async def opened(self, delivery: Delivery, thread: ThreadRef, now: datetime) -> None:
         await self._database.write(lambda tx: moves.opened(tx, delivery, thread, now))
 

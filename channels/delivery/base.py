@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
+from random import SystemRandom
 from typing import Protocol
 
 from channels.base import Channel, ChannelName, OpenThread, Outbound, Receipt, ThreadRef
@@ -114,6 +115,9 @@ class Outbox(Protocol):
         session. The note stands before the text when it is not empty. The place is bound to the session. Of a thread
         to be opened, the session's home is there. Raises PlaceTaken."""
 
+    async def behind(self, lane: str, sessions: Sequence[str]) -> Delivery | None:
+        """The first that waits in this lane for a session that is none of these."""
+
     async def opened(self, delivery: Delivery, thread: ThreadRef, now: datetime) -> None:
         """The thread is there: everything that was addressed to the placeholder is addressed to it."""
 
@@ -152,3 +156,5 @@ class CourierParts:
     finish_live: FinishLive | None = None
     settle: timedelta = timedelta(seconds=2)
     """How long a platform is given to finish what it was doing when its answer was lost."""
+    chance: Callable[[], float] = SystemRandom().random
+    """From 0 to 1, for the jitter of what is tried again."""

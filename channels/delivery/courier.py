@@ -12,7 +12,6 @@ from collections import defaultdict
 from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import Enum
-from random import SystemRandom
 
 import structlog
 
@@ -37,8 +36,8 @@ _TRIES_AT_ONCE = 64  # a channel
 _CONTROL_TRIES_AT_ONCE = 8  # beside those
 _ROUTE_SECONDS = 30.0  # finding another place may ask its platform
 _AFTER_A_BUG_SECONDS = 1.0
+_OTHERS = 20  # sessions behind a head that are looked at in one go
 _LONGEST_SLEEP_SECONDS = 60.0  # then the clock is read again: it may have been set
-_chance = SystemRandom().random
 
 
 class _Look(Enum):
@@ -134,7 +133,7 @@ class Courier:
 
     async def _follow(self, lane: str) -> None:
         """What was addressed to a placeholder whose thread is open by now waits in the thread's lane."""
-        if "/+" in lane:
+        if (ThreadRef.parse(lane).thread or "").startswith("+"):
             successor = await stored(lambda: self._parts.outbox.place_of(lane))
             if successor is not None and successor != lane:
                 self.notify(successor)
@@ -191,13 +190,14 @@ class Courier:
                 opening=delivery.opening is not None,
                 doubt=attempt.doubt if attempt is not None else delivery.state is DeliveryState.SENDING,
                 handed_over=attempt is not None and attempt.handed_over,
-                chance=_chance(),
+                chance=self._parts.chance(),
             ),
         )
         why = str(error) if bugs == 0 else f"{type(error).__name__}: {error}"
         if isinstance(move, Elsewhere):
             if await self._elsewhere(delivery, now):
                 return _Look.AGAIN
+            await self._others_elsewhere(delivery, now)
             move = move.otherwise
         match move:
             case Later():
@@ -241,6 +241,16 @@ class Courier:
             self.notify(to.key)
             return True
         return False
+
+    async def _others_elsewhere(self, head: Delivery, now: datetime) -> None:
+        """What cannot go elsewhere itself does not keep others' conversations from it."""
+        passed = [head.session] if head.session is not None else []
+        for _ in range(_OTHERS):
+            behind = await stored(lambda: self._parts.outbox.behind(head.lane, passed))
+            if behind is None or behind.session is None:
+                return
+            await self._elsewhere(behind, now)
+            passed.append(behind.session)
 
     async def _next_place(self, delivery: Delivery, tried: list[ThreadRef]) -> ThreadRef | None:
         try:

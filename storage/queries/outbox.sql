@@ -76,6 +76,12 @@ update deliveries set lane = :place, place = :place, tried = :tried, body = json
 where lane = :old and session = :session and n <> :n
     and state in ('pending', 'sending', 'unknown') and state = 'pending'
 
+-- name: behind
+select d.*, s.ended as session_ended from deliveries d join sessions s on s.id = d.session
+where d.lane = :lane and d.state in ('pending', 'sending', 'unknown') and d.state = 'pending'
+    and d.session not in (select value from json_each(:sessions))
+order by d.n limit 1
+
 -- name: answer_there
 update sessions set answer_to = :place, answer_reply = null where id = :session and answer_to = :old
 
