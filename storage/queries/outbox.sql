@@ -63,7 +63,7 @@ update deliveries set kind = 'message', lane = :place, place = :place, text = :t
 where n = :n
 
 -- name: begun_followers
-select n, text, parts, part from deliveries
+select n, text, parts, part from deliveries indexed by deliveries_lane
 where lane = :old and session = :session and n <> :n and part > 0
     and state in ('pending', 'sending', 'unknown') and state = 'pending'
 
@@ -71,7 +71,7 @@ where lane = :old and session = :session and n <> :n and part > 0
 update deliveries set text = :text where n = :n
 
 -- name: follow
-update deliveries set lane = :place, place = :place, tried = :tried, body = json_remove(body, '$.reply_to', '$.answer_with'),
+update deliveries indexed by deliveries_lane set lane = :place, place = :place, tried = :tried, body = json_remove(body, '$.reply_to', '$.answer_with'),
     not_before = 0, attempt = 0, parts = null, part = 0, message_ids = '[]'
 where lane = :old and session = :session and n <> :n
     and state in ('pending', 'sending', 'unknown') and state = 'pending'
