@@ -58,6 +58,7 @@ from bot.connections import Connections
 from bot.current import LOCAL_CHANNELS, Current
 from bot.dispatcher import Dispatcher, DispatchParts
 from bot.events import EventHub
+from bot.housekeeping import Housekeeping
 from bot.intake import ChannelIntake
 from bot.letters import DeadLetters
 from bot.metrics import Metrics
@@ -82,6 +83,7 @@ from storage.inbox import Inbox
 from storage.journal import SqliteJournal
 from storage.outbox import SqliteOutbox
 from storage.people import People
+from storage.retention import RetentionPolicy
 from storage.sessions import SqliteMailbox, SqliteSessions
 from storage.views import Views
 
@@ -126,12 +128,14 @@ class Application:
         self._audit = AuditLog(database)
         self._audit_head = config.bot.data / "audit.head"
         files = FileStore(config.bot.data / "files", database)
+        days = config.retention_days
+        self._housekeeping = Housekeeping(database, RetentionPolicy.of_days(days), files, self.journal.forget, clock)
 
         # who there is
         people = People(database, LIMITS)
         self.directory = Directory(people)
         desk = PairingDesk(people, self.directory)
-        commands = Commands()
+        commands = Commands(self._audit)
 
         # what talks
         context = partial(ChannelContext, files=files)
@@ -187,6 +191,7 @@ class Application:
         )
 
         # what decides
+        speaker = Speaker(outbox, self.courier.notify, self.connections.find, clock)
         self.dispatcher = Dispatcher(
             DispatchParts(
                 inbox=inbox,
@@ -197,8 +202,9 @@ class Application:
                 greeter=desk,
                 commands=commands,
                 buttons=_CommandButtons(),
-                speaker=Speaker(outbox, self.courier.notify, clock),
+                speaker=speaker,
                 rooms=outbox,
+                audit=self._audit,
                 routes=current.routes,
                 own_accounts=frozenset,
                 decided=watching.decided,
@@ -225,9 +231,9 @@ class Application:
                 queue.command(sessions, current, targets),
                 cost.command(views),
                 retry.command(team, targets),
-                pairing.approve(desk),
+                pairing.approve(desk, speaker),
                 pairing.deny(desk),
-                pairing.link(desk),
+                pairing.link(desk, speaker),
                 whoami.command(),
                 health.command(self.connections.health, models, lambda: engine.awake),
                 deadletters.command(lambda: letters),
@@ -287,6 +293,7 @@ class Application:
         group.create_task(self._wake_due(), name="alarm")
         group.create_task(self._follow_edits(), name="config")
         group.create_task(self._keep_audit_head(), name="audit")
+        group.create_task(self._housekeeping.run(), name="housekeeping")
         for session in await self.journal.to_resume():
             self.engine.wake(session)
         self.is_ready = True

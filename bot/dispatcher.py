@@ -20,6 +20,7 @@ from agents.base import MailKey, MailKind, NewMail, Posted, Refused, Session, Se
 from agents.ports import Mailbox, Sessions
 from agents.team import Task, Team
 from bot.access import Principal
+from bot.commands import Records
 from bot.loop_guard import LoopGuard
 from bot.router import (
     Amend,
@@ -94,6 +95,7 @@ class DispatchParts:
     buttons: Presses
     speaker: Speaks
     rooms: MovesRooms
+    audit: Records
     routes: Callable[[], Routes]
     own_accounts: Callable[[], frozenset[Account]]
     decided: Callable[[Stored, Decision], None]  # for metrics and the page
@@ -256,6 +258,10 @@ class Dispatcher:
             answer = await self._parts.greeter.greeting(stored, decision.answer, now)
         if answer:
             await self._reply(stored, answer)
+        event = stored.event
+        await self._parts.audit.record(
+            at=now, actor=event.sender.account, action="refused", resource=event.where.key, reason=decision.reason
+        )
         await self._parts.inbox.mark(stored.n, "refused", decision.reason)
 
     async def _run(self, decision: Run, principal: Principal, stored: Stored, now: datetime) -> None:

@@ -5,19 +5,45 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
+import structlog
+
 from agents.base import SessionId
-from channels.base import Outbound
+from channels.base import Account, Channel, ChannelError, ChannelName, DeliveryKey, Outbound, ThreadRef
 from storage.outbox import SqliteOutbox
+
+
+log = structlog.get_logger("speaker")
 
 
 class Speaker:
     """Puts messages into the outbox and tells the courier."""
 
-    def __init__(self, outbox: SqliteOutbox, notify: Callable[[str], None], clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        outbox: SqliteOutbox,
+        notify: Callable[[str], None],
+        channel: Callable[[ChannelName], Channel | None],
+        clock: Callable[[], datetime],
+    ) -> None:
         self._outbox = outbox
+        self._channel = channel
         self._notify = notify
         self._clock = clock
 
     async def say(self, message: Outbound, *, session: SessionId | None = None) -> None:
         if await self._outbox.put(message, session=session, now=self._clock()):
             self._notify(message.to.key)
+
+    async def tell(self, account: Account, place: ThreadRef | None, text: str, key: str) -> None:
+        """Something to one account: where it wrote to us, or directly. What cannot be said is logged, no more."""
+        where = place or await self._direct(account)
+        if where is not None:
+            await self.say(Outbound(key=DeliveryKey(key), to=where, text=text, control=True, private=True))
+
+    async def _direct(self, account: Account) -> ThreadRef | None:
+        channel = self._channel(ChannelName(account.partition(":")[0]))
+        try:
+            return await channel.direct(account) if channel else None
+        except ChannelError as error:
+            log.warning("cannot be told", account=account, reason=str(error))
+            return None

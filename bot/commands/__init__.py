@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import Any, Protocol
 
 from agents.base import NotFound, Refused
 from bot.access import Principal
@@ -13,10 +14,19 @@ from channels.base import CommandSpec
 from storage.inbox import Stored
 
 
+class Records(Protocol):
+    """The audit log. `storage.audit` fulfils it."""
+
+    async def record(
+        self, *, at: datetime, actor: str, action: str, resource: str, session: str | None = None, **detail: Any
+    ) -> int: ...
+
+
 class Commands:
     """All commands by name, and how one is run."""
 
-    def __init__(self) -> None:
+    def __init__(self, audit: Records) -> None:
+        self._audit = audit
         self._commands: dict[str, Command] = {}
 
     def add(self, commands: Iterable[Command]) -> None:
@@ -50,7 +60,16 @@ class Commands:
         )
         try:
             return await command.run(request)
-        except (Denied, Refused, NotFound) as error:
+        except Denied as denied:
+            await self._audit.record(
+                at=now,
+                actor=principal.account,
+                action="denied",
+                resource=f"/{command.name}",
+                session=request.bound.id if request.bound else None,
+            )
+            return str(denied)
+        except (Refused, NotFound) as error:
             return str(error)
         except Misused as error:
             return f"{error}\n\nUsage: `{command.usage}`"

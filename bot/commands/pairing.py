@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from bot.access import Role
 from bot.commands.base import Command, Misused, Request
-from bot.pairing import PairingDesk
-from channels.base import CommandOption
+from bot.pairing import Answer, PairingDesk
+from channels.base import Account, CommandOption, ThreadRef
 
 _CODE = CommandOption(name="code", description="The code")
 
 
-def link(desk: PairingDesk) -> Command:
+class Tells(Protocol):
+    """Says something to an account, where it asked or directly."""
+
+    async def tell(self, account: Account, place: ThreadRef | None, text: str, key: str) -> None: ...
+
+
+async def _tell(tells: Tells, answer: Answer, text: str, request: Request) -> str:
+    if answer.done and answer.account is not None and answer.account != request.principal.account:
+        await tells.tell(answer.account, answer.place, text, f"{request.key}/told")
+    return answer.text
+
+
+def link(desk: PairingDesk, tells: Tells) -> Command:
     async def run(request: Request) -> str:
         code = request.arguments.strip()
         if code:
-            return (await desk.link(code, request.principal, request.now)).text
+            answer = await desk.link(code, request.principal, request.now)
+            news = f"The account {request.principal.account} is now linked to this one. If that was not you, tell the owner."
+            return await _tell(tells, answer, news, request)
         offered = await desk.offer_link(request.principal, request.where, private=request.direct, now=request.now)
         return offered.text
 
@@ -23,7 +39,7 @@ def link(desk: PairingDesk) -> Command:
     )
 
 
-def approve(desk: PairingDesk) -> Command:
+def approve(desk: PairingDesk, tells: Tells) -> Command:
     async def run(request: Request) -> str:
         code, word = request.word()
         if not code:
@@ -32,7 +48,8 @@ def approve(desk: PairingDesk) -> Command:
             role = Role.named(word or "user")
         except ValueError as error:
             raise Misused(str(error)) from error
-        return (await desk.approve(code, request.principal, role, request.now)).text
+        answer = await desk.approve(code, request.principal, role, request.now)
+        return await _tell(tells, answer, "You are let in. Write what you need; /help tells what can be said.", request)
 
     return Command(
         name="approve",
