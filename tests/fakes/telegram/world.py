@@ -143,14 +143,12 @@ class World:
         self._tell("message_reaction", reaction | {"date": int(self.clock()), "old_reaction": [], "new_reaction": new})
 
     def blocks(self, chat: int, *, lets_in: bool = False) -> None:
-        was, now = ("kicked", "member") if lets_in else ("member", "kicked")
-        self.chats[chat].bot_is = now
+        inside: dict[str, Any] = {"user": self.bot, "status": "member"}
+        outside: dict[str, Any] = {"user": self.bot, "status": "kicked", "until_date": 0}
+        was, now = (outside, inside) if lets_in else (inside, outside)
+        self.chats[chat].bot_is = now["status"]
         change = {"chat": self.chats[chat].told(), "from": self.users[ADA], "date": int(self.clock())}
-        members = {
-            "old_chat_member": {"user": self.bot, "status": was},
-            "new_chat_member": {"user": self.bot, "status": now},
-        }
-        self._tell("my_chat_member", change | members)
+        self._tell("my_chat_member", change | {"old_chat_member": was, "new_chat_member": now})
 
     def closes_topic(self, chat: int, topic: int, *, reopens: bool = False) -> None:
         self.chats[chat].topics[topic].closed = not reopens
@@ -225,7 +223,11 @@ class World:
         message = self._new_message(chat, opener, None)
         topic = int(message["message_id"])
         room.topics[topic] = Topic(name)
-        message |= {"message_thread_id": topic, "is_topic_message": True, "forum_topic_created": {"name": name}}
+        message |= {
+            "message_thread_id": topic,
+            "is_topic_message": True,
+            "forum_topic_created": {"name": name, "icon_color": 7322096},
+        }
         if opener is not self.bot:
             self._told("message", message)
         return topic
