@@ -98,15 +98,15 @@ async def test_the_rules_are_kept(server, bot):
     long = telegram.InlineKeyboardMarkup([[telegram.InlineKeyboardButton("b", callback_data="é" * 33)]])
     with pytest.raises(BadRequest, match="utton_data_invalid"):
         await bot.send_message(ADA, "x", reply_markup=long)
-    with pytest.raises(BadRequest, match="thread not found"):
+    with pytest.raises(BadRequest, match="hread not found"):
         await bot.send_message(FORUM, "x", message_thread_id=1)
     with pytest.raises(BadRequest, match="ot enough rights"):
         await bot.create_forum_topic(FORUM, "T")
     with pytest.raises(BadRequest, match="_peer_invalid"):
         await bot.send_message_draft(FORUM, 1, "x")
-    with pytest.raises(BadRequest, match="wrong number"):
+    with pytest.raises(BadRequest, match="rong number"):
         await bot.send_media_group(ADA, [telegram.InputMediaDocument(b"x")])
-    with pytest.raises(BadRequest, match="can't be edited"):
+    with pytest.raises(BadRequest, match="be edited"):
         await bot.edit_message_text("x", ADA, server.world.says(ADA, "mine"))
     server.world.blocks(ADA)
     with pytest.raises(Forbidden):
