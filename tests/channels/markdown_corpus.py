@@ -110,7 +110,7 @@ def _rich(draw: random.Random) -> str:
         lambda text: text, lambda text: f"**{text}", lambda text: f"`{text}", lambda text: f"[{text}][ref]",
     ]  # fmt: skip
     seed = draw.randint(0, 99)
-    return " ".join(draw.choice(forms)(_say(draw, 1, 6)) for _ in range(draw.randint(1, 12)))
+    return " ".join(draw.choice(forms)(_say(draw, 1, 6)) for _ in range(draw.randint(1, 6)))
 
 
 def _heading(draw: random.Random) -> str:
@@ -118,7 +118,7 @@ def _heading(draw: random.Random) -> str:
 
 
 def _paragraph(draw: random.Random) -> str:
-    return draw.choice(("\n", " ", "  \n", "\\\n")).join(_rich(draw) for _ in range(draw.randint(1, 6)))
+    return draw.choice(("\n", " ", "  \n", "\\\n")).join(_rich(draw) for _ in range(draw.randint(1, 3)))
 
 
 def _wall(draw: random.Random) -> str:

@@ -114,8 +114,10 @@ async def test_the_rules_are_kept(server, bot):
     server.world.migrates(GROUP)
     with pytest.raises(ChatMigrated):
         await bot.send_message(GROUP, "x")
+    stranger = telegram.Bot("5000000001:other", base_url=server.base_url)
     with pytest.raises(InvalidToken):
-        await telegram.Bot("5000000001:other", base_url=server.base_url).get_me()
+        await stranger.initialize()
+    await stranger.shutdown()
 
 
 async def test_flood_control_tells_how_long(server, bot):
