@@ -1,6 +1,6 @@
 """`make bench`: Threadmill against a bare loop on the same libraries, in turn, on this machine.
 
-    python -m benchmarks [throughput] [latency] [start] [memory] [history]
+python -m benchmarks [throughput] [latency] [start] [history]
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from benchmarks import load
+from benchmarks.filled import fill
 from benchmarks.processes import TOKEN, Running, free_port, running
 
 THREADS, ROUNDS, PAIRS = 200, 5, 3
@@ -109,22 +110,43 @@ async def latency() -> None:
 
 
 async def start() -> None:
-    """From the process's start to the first answer of /readyz, and memory when idle."""
+    """From the process's start to the first answer of /readyz, and memory when idle, before the first model call."""
     times, sizes = [], []
-    async with model() as brain:
-        for _ in range(5):
-            with tempfile.TemporaryDirectory() as folder:
-                async with threadmill(brain.url, Path(folder)) as server:
-                    times.append(server.ready_seconds)
-                    await asyncio.sleep(4)
-                    sizes.append(server.resident_megabytes())
+    for _ in range(5):
+        with tempfile.TemporaryDirectory() as folder:
+            async with threadmill("http://127.0.0.1:9", Path(folder)) as server:
+                times.append(server.ready_seconds)
+                await asyncio.sleep(2)
+                sizes.append(server.resident_megabytes())
     print(
         f"start: ready in {statistics.median(times):.2f} s (target 1.5), {statistics.median(sizes):.0f} MB resident when"
         " idle (target 90)"
     )
 
 
-BENCHMARKS = {"throughput": throughput, "latency": latency, "start": start}
+async def history() -> None:
+    """What a message costs with 100 and with 100,000 stored messages, and how long 10,000 sessions delay the start."""
+    costs: dict[int, list[float]] = {100: [], 100_000: []}
+    starts = []
+    async with model() as brain:
+        for _ in range(PAIRS):
+            for stored, cost in costs.items():
+                with tempfile.TemporaryDirectory() as folder:
+                    sessions = min(10_000, stored)
+                    await fill(Path(folder) / "data", sessions=sessions, messages=stored)
+                    async with threadmill(brain.url, Path(folder)) as server:
+                        cost.append((await _loaded(server, TOKEN, "h"))[1])
+                        if sessions == 10_000:
+                            starts.append(server.ready_seconds)
+    few, many = (statistics.median(cost) for cost in costs.values())
+    print(
+        f"history: {few:.2f} ms CPU a message with 100 stored messages, {many:.2f} ms with 100,000:"
+        f" {(many / few - 1) * 100:+.0f} % (target: within 20 %);"
+        f" ready in {statistics.median(starts):.2f} s with 10,000 sessions (target 2)"
+    )
+
+
+BENCHMARKS = {"throughput": throughput, "latency": latency, "start": start, "history": history}
 
 
 async def main(names: Sequence[str]) -> int:
