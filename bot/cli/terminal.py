@@ -10,13 +10,14 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import signal
 import sys
 import threading
 import time
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Self
 
 from bot.cli.client import ServerEvent
 from bot.cli.conversation import Connection, Conversation
@@ -45,26 +46,43 @@ def talk(conversation: Conversation, history: Path) -> None:
     with _history(history):
         while True:
             try:
-                with _Meanwhile(conversation, screen):
+                with _Meanwhile(conversation, screen) as meanwhile:
                     line = input(screen.prompt())
             except EOFError:
                 break
             except KeyboardInterrupt:
                 screen.note("nothing runs; Ctrl-D leaves")
                 continue
-            if line.strip() and not _say(conversation, screen, line) and not _follow(conversation, screen):
+            if line.strip() and not _converse(conversation, screen, line, meanwhile.interrupted):
                 break
     screen.note("the conversation goes on without you; `threadmill chat` comes back to it")
 
 
+def _converse(conversation: Conversation, screen: _Screen, line: str, interrupted: bool) -> bool:
+    """Say a line and follow what comes of it. False when the person leaves."""
+    with _HeldInterrupt() as interrupt:  # Ctrl-C at once after Enter means this line, and must not lose it
+        posted = _say(conversation, screen, line)
+    if not posted:
+        return True
+    if interrupted or interrupt.came:
+        _stop(conversation, screen)
+    return _follow(conversation, screen)
+
+
 def _say(conversation: Conversation, screen: _Screen, line: str) -> bool:
-    """Post a line. True when it could not be posted."""
+    """Post a line. False when it could not be posted."""
     try:
         screen.own.add(conversation.post(line.strip()))
     except Failed as failure:
         screen.note(str(failure))
-        return True
-    return False
+        return False
+    return True
+
+
+def _stop(conversation: Conversation, screen: _Screen) -> None:
+    screen.note("stopping …")
+    with _HeldInterrupt():
+        _say(conversation, screen, "/stop")
 
 
 def _show_waiting(conversation: Conversation, screen: _Screen) -> None:
@@ -88,11 +106,27 @@ def _follow(conversation: Conversation, screen: _Screen) -> bool:
                 if line.strip():
                     _say(conversation, screen, line)
         except KeyboardInterrupt:
-            screen.note("stopping …")
-            _say(conversation, screen, "/stop")
+            _stop(conversation, screen)
         if not screen.running and time.monotonic() > until:
             break
     return True
+
+
+class _HeldInterrupt:
+    """Ctrl-C is noted and does not interrupt what stands inside."""
+
+    def __init__(self) -> None:
+        self.came = False
+
+    def __enter__(self) -> Self:
+        self._before = signal.signal(signal.SIGINT, self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        signal.signal(signal.SIGINT, self._before)
+
+    def _note(self, *_: object) -> None:
+        self.came = True
 
 
 class _Meanwhile:
@@ -102,15 +136,19 @@ class _Meanwhile:
         self._conversation = conversation
         self._screen = screen
         self._over = threading.Event()
+        self.interrupted = False  # Ctrl-C came after the line was complete
         self._thread = threading.Thread(target=self._show, name="chat-meanwhile", daemon=True)
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> Self:
         _show_waiting(self._conversation, self._screen)
         self._thread.start()
+        return self
 
     def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
+        with _HeldInterrupt() as interrupt:
+            self._over.set()
+            self._thread.join()
+        self.interrupted = interrupt.came
 
     def _show(self) -> None:
         while not self._over.is_set():
