@@ -310,8 +310,9 @@ def _lines(text: str) -> str:
 
 def _name_for(text: str) -> str:
     """A thread's name from its first words, unlike any other's."""
-    words = re.sub(r"[^\w]+", "-", text.lower()[:60]).strip("-_")
-    return f"{words[:32].rstrip('-_') or 'thread'}-{uuid4().hex[:4]}"
+    words = re.sub(r"[^\w]+", "-", text.lower()[:120]).strip("-_")
+    start = words if len(words) <= 32 else words[:33].rpartition("-")[0] or words[:32]
+    return f"{start.strip('-_') or 'thread'}-{uuid4().hex[:4]}"
 
 
 async def _static(request: Request) -> Response:

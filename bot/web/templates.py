@@ -15,7 +15,9 @@ from urllib.parse import quote
 from starlette.responses import HTMLResponse
 
 from bot.web import markdown
-from channels.base import ThreadRef
+from channels.base import ChannelName, ThreadRef
+
+_WEB_ROOM = ThreadRef(channel=ChannelName("web"), room="main")
 
 
 def render(
@@ -78,8 +80,9 @@ def asset(name: str) -> str:
 def path_of(place: str) -> str:
     """The page of a place: short for a thread of the page."""
     where = ThreadRef.parse(place)
-    if where.channel == "web" and where.room == "main" and not where.space and where.thread and ":" not in where.thread:
-        return f"/t/{quote(where.thread, safe='')}"
+    name = where.thread or ""
+    if where.in_room == _WEB_ROOM and name.strip(".") and ":" not in name:
+        return f"/t/{quote(name, safe='')}"
     return f"/t/{quote(place, safe=':@')}"
 
 

@@ -54,11 +54,13 @@ class Core:
         self.database = database
         self.hub = hub
         self.came: list[Stored] = []
+        self.arrived = asyncio.Event()
         self.answer: Callable[[Stored], str | None] = lambda _: None
         self._tasks: set[asyncio.Task[None]] = set()
 
     def offer(self, events: Sequence[Stored]) -> None:
         self.came += events
+        self.arrived.set()
         for stored in events:
             self.hub.changed(stored.event.where.key)
             if (text := self.answer(stored)) is not None:

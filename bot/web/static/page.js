@@ -137,7 +137,7 @@ function showPlace(data) {
   const row = fragment(data.html).firstElementChild;
   const rows = $(".rows", section);
   $$(".row", rows).find((node) => node.dataset.place === data.place)?.remove();
-  $(".none", rows)?.remove();
+  $(".nothing", rows)?.remove();
   rows.prepend(row);
   localTimes(row);
   markUnread(row);
@@ -154,6 +154,24 @@ function showSession(data) {
     if (doing && !node.matches(".row")) doing.textContent = data.ended || data.doing || data.state;
   }
   if (data.id === body.dataset.session) hint();
+}
+
+/* --- the numbers beside the pages' names */
+
+let badgeTimer = 0;
+function refreshBadges() {
+  badgeTimer ||= setTimeout(async () => {
+    badgeTimer = 0;
+    const counts = await fetch("/api/v1/overview").then((answer) => answer.json()).catch(() => null);
+    if (!counts) return;
+    badge("sessions", counts.running);
+    badge("deliveries", counts.dead_letters, true);
+  }, 800);
+}
+function badge(page, count, bad = false) {
+  const link = $(`.pages [data-page="${page}"]`);
+  $(".badge", link)?.remove();
+  if (count) link.append(Object.assign(document.createElement("span"), { className: `badge${bad ? " bad" : ""}`, textContent: count }));
 }
 
 /* --- the session's facts */
@@ -210,7 +228,8 @@ function connect() {
   }
   on("place", showPlace);
   on("session", showSession);
-  on("facts", refreshFacts);
+  on("facts", () => { refreshFacts(); refreshBadges(); });
+  on("overview", refreshBadges);
   on("reload", () => location.reload());
 }
 

@@ -1,0 +1,246 @@
+"""The page in a real Chromium: live, by keyboard, narrow and dark, without one error or policy violation."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.web.rig import TOKEN, Rig
+
+CHROMIUM = Path("/usr/bin/chromium")
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-quic",
+]
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.slow,
+    pytest.mark.skipif(not CHROMIUM.exists(), reason=f"there is no Chromium at {CHROMIUM}"),
+]
+PLACE = "web:/main/hello"
+
+
+class Browser:
+    """Opens pages, and remembers whatever went wrong on any of them."""
+
+    def __init__(self, browser: Any, rig: Rig) -> None:
+        self._browser = browser
+        self._rig = rig
+        self.trouble: list[str] = []
+
+    async def open(self, path: str, *, width: int = 1440, height: int = 900, dark: bool = False, **more: Any) -> Any:
+        scheme = "dark" if dark else "light"
+        context = await self._browser.new_context(
+            viewport={"width": width, "height": height}, color_scheme=scheme, reduced_motion="reduce", **more
+        )
+        page = await context.new_page()
+        page.set_default_timeout(10_000)
+        page.on("console", lambda told: self._console(told.type, told.text))
+        page.on("pageerror", lambda error: self.trouble.append(str(error)))
+        page.on("request", lambda request: self._request(request.url))
+        sign = "&" if "?" in path else "?"
+        await page.goto(f"{self._rig.url}{path}{sign}token={TOKEN}")
+        assert TOKEN not in page.url
+        return page
+
+    def _console(self, kind: str, text: str) -> None:
+        if kind in ("error", "warning"):
+            self.trouble.append(text)
+
+    def _request(self, url: str) -> None:
+        if not url.startswith(self._rig.url):
+            self.trouble.append(f"asked for {url}")
+
+
+@pytest.fixture
+async def browser(rig: Rig) -> AsyncIterator[Browser]:
+    from playwright.async_api import async_playwright
+
+    async with async_playwright() as playwright:
+        chromium = await playwright.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
+        try:
+            browser = Browser(chromium, rig)
+            yield browser
+            assert browser.trouble == []
+        finally:
+            await chromium.close()
+
+
+async def test_a_conversation_from_the_first_word_to_the_streamed_answer(rig: Rig, browser: Browser) -> None:
+    page = await browser.open("/")
+    await page.get_by_label("What should be done?").fill("Say hello to <b>Ada</b>")
+    await page.keyboard.press("Enter")
+    await page.wait_for_url(re.compile(r"/t/say-hello-to-b-ada-b-[0-9a-f]{4}"))
+    place = rig.core.came[0].event.where.key
+    await page.locator(".message.in .body", has_text="Say hello to <b>Ada</b>").wait_for()
+
+    session = await rig.core.session("s1", place, state="running", doing="thinking")
+    rig.hub.publish(session, "turn", {"turn": "t1"})
+    rig.hub.publish(session, "tool", {"call_id": "c", "name": "web_fetch", "arguments": {"url": "https://x.example"}})
+    await page.locator("#live .tool.running", has_text="web_fetch").wait_for()
+    rig.hub.publish(session, "tool_done", {"call_id": "c", "name": "web_fetch", "error": False})
+    rig.hub.publish(session, "text", {"text": "Hello **A"})
+    rig.hub.publish(session, "text", {"text": "da**, welcome"})
+    await page.locator("#live strong", has_text="Ada").wait_for()
+    await page.locator("#facts h2", has_text="assistant-s1").wait_for()
+
+    rig.hub.publish(session, "cost", {"cost_usd": 0.01, "tokens": 10})
+    await rig.core.say(place, "Hello **Ada**, welcome", "k1", "s1")
+    rig.hub.publish(session, "turn_done", {"outcome": "done"})
+    await page.locator("#timeline .message.out strong", has_text="Ada").wait_for()
+    await page.locator("#live .now").wait_for(state="detached")
+    assert await page.locator("#scroll").get_by_text("welcome").count() == 1
+
+
+async def test_what_is_sent_shows_once_and_is_sent_once(rig: Rig, browser: Browser) -> None:
+    rig.core.answer = lambda stored: f"heard {stored.event.text}"
+    page = await browser.open("/t/hello")
+    box = page.locator("#text")
+    for text in ("one", "two\nlines"):
+        await box.fill(text)
+        await box.press("Enter")
+    await page.locator(".message.out", has_text="heard two").wait_for()
+    await page.wait_for_function("document.querySelectorAll('.mine').length === 0")
+    bodies = await page.locator("#timeline .message.in .body").all_inner_texts()
+    assert [body.strip() for body in bodies] == ["one", "two\nlines"]
+    assert [stored.event.text for stored in rig.core.came] == ["one", "two\nlines"]
+    assert await box.input_value() == ""
+
+
+async def test_a_lost_connection_is_said_and_nothing_is_lost(rig: Rig, browser: Browser) -> None:
+    page = await browser.open("/t/hello")
+    await rig.core.say(PLACE, "before", "k1")
+    await page.locator(".message", has_text="before").wait_for()
+    await page.context.set_offline(True)
+    rig.hub.close()
+    await page.locator(".connection.off", has_text="Offline").wait_for()
+    rig.hub.closed = False
+    await rig.core.say(PLACE, "meanwhile", "k2")
+    await page.locator("#text").fill("kept text")
+    await page.locator("#text").press("Enter")
+    await page.locator(".toast", has_text="Your text is kept").wait_for()
+    assert await page.locator("#text").input_value() == "kept text"
+    await page.context.set_offline(False)
+    await page.locator(".message", has_text="meanwhile").wait_for()
+    assert await page.locator(".connection.off").count() == 0
+    assert await page.locator(".message", has_text="before").count() == 1
+    browser.trouble = [text for text in browser.trouble if "ERR_INTERNET_DISCONNECTED" not in text]
+
+
+async def test_keys_lead_everywhere(rig: Rig, browser: Browser) -> None:
+    await rig.core.say("web:/main/other", "there", "k0")
+    await rig.core.session("s1", PLACE, state="running")
+    await rig.core.say(PLACE, "here", "k1", "s1")
+    page = await browser.open("/t/hello")
+    box = page.locator("#text")
+    await box.fill("/s")
+    await page.locator("#palette li[aria-selected=true]", has_text="/spawn").wait_for()
+    await box.press("ArrowDown")
+    await box.press("Tab")
+    assert await box.input_value() == "/steer "
+    await box.fill("a draft")
+    await box.press("Escape")
+    await page.get_by_text("Esc once more stops the running turn").wait_for()
+    await page.keyboard.press("Escape")
+    await asyncio.wait_for(rig.core.arrived.wait(), 10)
+    assert rig.core.came[0].event.text == "/stop s1"
+    await page.evaluate("document.activeElement.blur()")
+    await page.keyboard.press("?")
+    await page.locator("#keys[open]").wait_for()
+    await page.keyboard.press("Escape")
+    await page.evaluate("document.activeElement.blur()")
+    await page.keyboard.press("j")
+    await page.wait_for_url("**/t/other")
+    await page.evaluate("document.activeElement.blur()")
+    await page.keyboard.press("k")
+    await page.wait_for_url("**/t/hello")
+    assert await box.input_value() == "a draft"
+    await page.evaluate("document.activeElement.blur()")
+    await page.keyboard.press("n")
+    await page.wait_for_url("**/#new")
+
+
+async def test_a_child_is_opened_and_killed_from_the_tree(rig: Rig, browser: Browser) -> None:
+    await rig.core.session("s1", PLACE, state="waiting")
+    await rig.core.session("s2", label="researcher-1", parent="s1", root="s1", depth=1, state="running")
+    page = await browser.open("/t/hello")
+    await page.locator(".tree a", has_text="researcher-1").click()
+    await page.wait_for_url("**/sessions/s2")
+    await page.locator(".act summary", has_text="Kill").click()
+    await page.get_by_text("Ends researcher-1 and everything below it").wait_for()
+    assert rig.core.came == []
+    rig.core.answer = lambda _: "Killed **researcher-1**."
+    await page.locator(".act[open] form button").click()
+    await page.locator(".toast", has_text="Killed").wait_for()
+    assert rig.core.came[0].event.text == "/kill s2"
+
+
+async def test_other_threads_show_that_something_is_new(rig: Rig, browser: Browser) -> None:
+    await rig.core.say("slack:T1/C2/1.5", "old", "k0")
+    page = await browser.open("/t/hello")
+    assert await page.locator(".row.unread").count() == 0
+    await rig.core.say("slack:T1/C2/1.5", "news from Slack", "k1")
+    await page.locator(".row.unread", has_text="news from Slack").wait_for()
+    await page.wait_for_function("document.title.startsWith('(1)')")
+    await page.locator(".row.unread").click()
+    await page.wait_for_url("**/t/slack:**")
+    await page.locator(".row.current").wait_for()
+    assert await page.locator(".row.unread").count() == 0
+
+
+@pytest.mark.parametrize(("width", "dark"), [(390, False), (390, True), (1024, True)])
+async def test_narrow_and_dark(rig: Rig, browser: Browser, width: int, dark: bool) -> None:
+    await rig.core.session("s1", PLACE, state="running")
+    await rig.core.say(PLACE, "A table:\n\n|" + "column|" * 30 + "\n|" + "-|" * 30 + "\n\n" + "x" * 300, "k1", "s1")
+    page = await browser.open("/t/hello", width=width, height=800, dark=dark)
+    assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    ground = await page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (sum(int(part) for part in re.findall(r"\d+", ground)) < 200) is dark
+    await page.locator(".facts-open").click()
+    await page.locator("#facts h2").wait_for()
+    await page.locator("#facts .close").click()
+    await page.locator("#facts h2").wait_for(state="hidden")
+    if width < 760:
+        await page.locator(".bar .open").first.click()
+        await page.locator(".row.current").wait_for()
+    await page.locator("[data-theme-toggle]").click()
+    after = await page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert after != ground
+    await page.reload()
+    assert await page.evaluate("getComputedStyle(document.body).backgroundColor") == after
+
+
+async def test_without_script_one_reads_and_writes(rig: Rig, browser: Browser) -> None:
+    rig.core.answer = lambda stored: f"heard {stored.event.text}"
+    page = await browser.open("/t/hello", java_script_enabled=False)
+    await page.locator("#text").fill("plain")
+    await page.locator(".composer button").click()
+    await page.wait_for_url("**/t/hello#end")
+    await page.reload()
+    assert await page.locator(".message.out", has_text="heard plain").count() == 1
+
+
+async def test_every_page_opens_without_an_error(rig: Rig, browser: Browser) -> None:
+    await rig.core.session("s1", PLACE, state="running")
+    await rig.core.say(PLACE, "hello", "k1", "s1")
+    page = await browser.open("/")
+    for path in ("sessions", "sessions/s1", "deliveries", "monitors", "cost", "audit", "health", "threads", "t/hello"):
+        await page.goto(f"{rig.url}/{path}")
+        assert await page.locator("main h1").first.is_visible(), path
+        unnamed = await page.evaluate(
+            "[...document.querySelectorAll('a, button, input:not([type=hidden]), textarea')].filter(node =>"
+            " !(node.textContent.trim() || node.getAttribute('aria-label') || node.title || node.labels?.length"
+            " || node.getAttribute('aria-labelledby'))).length"
+        )
+        assert unnamed == 0, path
