@@ -26,6 +26,9 @@ _WORDS = re.compile(r"\s+|\S+")
 _ADDRESS = re.compile(r"https?://[^\s<>]+")
 _LANGUAGE = re.compile(r"[A-Za-z0-9_+\-.#]+")
 _LINE_START = re.compile(r"#{1,6}(?=\s|$)|-#(?=\s)|>|[-+](?=\s|$)|\d{1,9}(?=[.)](\s|$))|(?=[-=:| ]*[-=][-=:| ]*$)")
+_NOTHING_SPECIAL = re.compile(r"[^\W\d_][^\\`*_~|\[\]<>#&!\n\r\t]*(?<=\S)")
+"""One line that means the same everywhere: most of what is said."""
+
 _ENTITY = re.compile(r"&#?\w+;")
 _ZERO_WIDTH_SPACE = "\u200b"
 _FENCE = "```"
@@ -69,6 +72,8 @@ def units(text: str) -> int:
 
 def render(text: str) -> str:
     """A whole text in Discord's dialect."""
+    if _NOTHING_SPECIAL.fullmatch(text):
+        return text
     shown = ""
     for block in blocks(text):
         shown += (block.gap if shown else "") + block_text(block)

@@ -110,6 +110,21 @@ class Rest(HTTPClient):
             wait_seconds = int(starts.get("reset_after") or 0) // 1000
             raise Unavailable(f"Discord allows no further session today; the next one in {wait_seconds} s")
 
+    async def greeting(self) -> dict[str, Any]:
+        """What the gateway says first. No session is begun by listening to it."""
+        await self.find_gateway()
+        assert self._gateway_url is not None
+        url = self._gateway_url.update_query(v="10", encoding="json")
+        async with self._shared_session.ws_connect(url, headers={"User-Agent": self.user_agent}) as socket:
+            message = await socket.receive(timeout=10)
+            said = _parsed(message.data) if isinstance(message.data, str) else None
+            return said if isinstance(said, dict) else {}
+
+    async def date(self) -> str:
+        """The server's clock, in the form of HTTP."""
+        async with self._shared_session.get(f"{self._base_url}/gateway") as response:
+            return response.headers.get("Date", "")
+
     async def ws_connect(self, url: str, *, compress: int = 0) -> aiohttp.ClientWebSocketResponse:
         """As discord.py does, but the default gateway is the one that `find_gateway` found."""
         asked = URL(url)

@@ -49,6 +49,7 @@ _BUTTONS_IN_A_ROW = 5
 _MOST_PAGES = 5
 _PAGE = 100
 _MOST_ANSWERS = 1_000
+_MOST_SAID = 5_000
 _ANSWERED_NO_MORE = frozenset({errors.UNKNOWN_WEBHOOK, errors.UNKNOWN_INTERACTION, errors.INVALID_WEBHOOK_TOKEN})
 
 
@@ -61,6 +62,7 @@ class Speaker:
         self._files = files
         self._me = me
         self.previews: set[str] = set()  # ids of messages that are being written, see `live`
+        self._said: dict[str, DeliveryKey] = {}  # message id -> what was said with it, newest last
         self._answered: dict[str, DeliveryKey] = {}  # interaction id -> the delivery that filled in its reply
 
     async def send(self, part: Outbound) -> Receipt:
@@ -75,7 +77,11 @@ class Speaker:
             room = await self.direct_room(handle.user_id)  # never to more people than were meant to see it
             body.pop("message_reference", None)
         with spoken("send a message"):
-            return _receipt(await self._say(room, body, files, part))
+            receipt = _receipt(await self._say(room, body, files, part))
+        self._said[receipt.message_ids[0]] = part.key
+        while len(self._said) > _MOST_SAID:
+            del self._said[next(iter(self._said))]
+        return receipt
 
     async def send_silently(self, part: Outbound) -> Receipt:
         """Say something that is worth no notification."""
@@ -115,7 +121,8 @@ class Speaker:
         return room
 
     async def find(self, part: Outbound, since: datetime) -> Receipt | None:
-        """Our message with this text and these files, not older than `since`: by its nonce where Discord tells it."""
+        """Our message with this text and these files, not older than `since`: by its nonce where Discord tells it.
+        A message that is known to be another delivery's is passed over, however much it looks the same."""
         body, _ = await self._body(replace(part, attachments=()))
         wanted = str(body["content"]).strip()
         room = part.to.thread or part.to.room
@@ -126,6 +133,9 @@ class Speaker:
             messages = [(raw, Message.model_validate(raw)) for raw in page or []]
             for raw, message in messages:
                 if (message.timestamp or made_at(message.id)) < since or not self._ours(message):
+                    continue
+                known = self._said.get(message.id)
+                if known is not None and known != part.key:
                     continue
                 same_files = len(message.attachments) == len(part.attachments)
                 same_nonce = raw.get("nonce") is not None and str(raw["nonce"]) == nonce_of(part.key)

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from channels.base import Attachment, Button, ChannelName, DeliveryKey, Outbound, ThreadRef
+from channels.discord import render as render_module
 from channels.discord.render import render, units
 from channels.discord.speaker import shown_text
 from channels.discord.split import MESSAGE_UNITS, file_content, pieces, split
@@ -53,6 +54,14 @@ def test_markdown_is_shown_in_discords_dialect(markdown: str, shown: str | None)
     if shown is not None:
         assert rendered == shown
     assert render(rendered) == rendered
+
+
+@given(st.text(st.sampled_from("aZé日 .,:;-+=()1/\\'\"@%"), min_size=1, max_size=30))
+def test_the_short_way_for_plain_lines_shows_what_the_long_way_shows(text: str) -> None:
+    blocks = render_module.blocks(text)
+    assert render(text) == "".join(
+        (block.gap if number else "") + render_module.block_text(block) for number, block in enumerate(blocks)
+    )
 
 
 def test_a_fence_inside_code_does_not_end_the_code() -> None:

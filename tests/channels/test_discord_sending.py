@@ -86,6 +86,13 @@ async def test_a_lost_answer_is_an_unknown_outcome_that_can_be_found_or_repeated
     assert await discord.channel.find(saying(discord.room), datetime.now(UTC) + timedelta(seconds=5)) is None
 
 
+@pytest.mark.requirement("P3")
+async def test_the_same_words_of_another_delivery_are_not_taken_for_this_one(discord: DiscordRig) -> None:
+    await discord.channel.send(saying(discord.room, "Done.", key="first"))
+    assert await discord.channel.find(saying(discord.room, "Done.", key="second"), LONG_AGO) is None
+    assert await discord.channel.find(saying(discord.room, "Done.", key="first"), LONG_AGO) is not None
+
+
 async def test_what_people_said_is_never_found_as_ours(discord: DiscordRig) -> None:
     await discord.says(discord.room, "hello")
     assert await discord.channel.find(saying(discord.room), LONG_AGO) is None

@@ -193,6 +193,9 @@ class Gateway:
         if asked.get("token") != self._world.token:
             await link.socket.close(code=4004)
             return
+        if int(asked["intents"]) & _INTENTS["MESSAGE_CONTENT"] and not self._world.application_flags & (3 << 18):
+            await link.socket.close(code=4014)
+            return
         session = Session(id=secrets.token_hex(8), intents=int(asked["intents"]), link=link)
         self.sessions[session.id] = session
         self.identified += 1

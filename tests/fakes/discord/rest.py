@@ -11,10 +11,11 @@ from typing import Any
 
 from aiohttp import web
 
+from tests.fakes.discord.about import About
 from tests.fakes.discord.faults import Faults
 from tests.fakes.discord.gateway import Gateway
 from tests.fakes.discord.limits import RateLimits
-from tests.fakes.discord.rules import Refusal, changed, check_command, check_message, posted
+from tests.fakes.discord.rules import Refusal, changed, check_message, posted
 from tests.fakes.discord.world import DIRECT, EPHEMERAL, FORUM, LOADING, THREADS, Json, World, now
 
 _API = "/api/v10"
@@ -38,12 +39,19 @@ class Rest:
 
     def routes(self) -> list[web.RouteDef]:
         channel, message = f"{_API}/channels/{{channel}}", f"{_API}/channels/{{channel}}/messages/{{message}}"
+        about = About(self._world, self._gateway)
         hook = f"{_API}/webhooks/{{application}}/{{token}}"
         table: list[tuple[str, str, str, Handler]] = [
-            ("GET", f"{_API}/gateway/bot", "", self._gateway_bot),
-            ("GET", f"{_API}/users/@me", "", self._me),
-            ("GET", f"{_API}/oauth2/applications/@me", "", self._application),
-            ("POST", f"{_API}/users/@me/channels", "", self._direct),
+            ("GET", f"{_API}/gateway", "open", about.gateway),
+            ("GET", f"{_API}/gateway/bot", "", about.gateway_bot),
+            ("GET", f"{_API}/users/@me", "", about.me),
+            ("GET", f"{_API}/users/@me/guilds", "", about.guilds),
+            ("GET", f"{_API}/guilds/{{guild}}", "", about.guild),
+            ("GET", f"{_API}/guilds/{{guild}}/members/{{user}}", "", about.member),
+            ("GET", f"{_API}/oauth2/applications/@me", "", about.application),
+            ("GET", f"{_API}/applications/{{application}}/commands", "", about.declared),
+            ("PUT", f"{_API}/applications/{{application}}/commands", "", about.declare),
+            ("POST", f"{_API}/users/@me/channels", "", about.direct),
             ("GET", channel, "", self._channel),
             ("PATCH", channel, "", self._edit_channel),
             ("GET", f"{channel}/messages", "history", self._history),
@@ -55,7 +63,6 @@ class Rest:
             ("POST", f"{message}/threads", "", self._thread_under),
             ("POST", f"{channel}/threads", "", self._thread),
             ("PUT", f"{channel}/thread-members/@me", "", self._join),
-            ("PUT", f"{_API}/applications/{{application}}/commands", "", self._commands),
             ("POST", f"{_API}/interactions/{{interaction}}/{{token}}/callback", "open", self._callback),
             ("POST", hook, "open", self._follow_up),
             ("PATCH", f"{hook}/messages/{{message}}", "open", self._edit_answer),
@@ -85,7 +92,7 @@ class Rest:
                 request.transport.abort()
             if answer is None:
                 return web.Response(status=204, headers=headers)
-            return web.json_response(answer, headers=headers)
+            return _json(answer, headers=headers)
 
         return serve
 
@@ -113,46 +120,6 @@ class Rest:
             case "lost":
                 self._lost = True
         return None
-
-    # --- the bot -----------------------------------------------------------------------------
-
-    async def _gateway_bot(self, _request: web.Request) -> Json:
-        starts = {"total": 1000, "remaining": 999, "reset_after": 0, "max_concurrency": 1}
-        return {"url": self._gateway.url, "shards": 1, "session_start_limit": starts}
-
-    async def _me(self, _request: web.Request) -> Json:
-        return self._world.users[self._world.bot]
-
-    async def _application(self, _request: web.Request) -> Json:
-        return {
-            "id": self._world.application_id,
-            "name": "Threadmill",
-            "icon": None,
-            "description": "",
-            "bot_public": True,
-            "bot_require_code_grant": False,
-            "verify_key": "00",
-            "team": None,
-            "flags": 0,
-            "owner": self._world.users[self._world.ada],
-        }
-
-    async def _direct(self, request: web.Request) -> Json:
-        user_id = str((await request.json())["recipient_id"])
-        if user_id not in self._world.users:
-            raise Refusal(400, 50033, "Invalid Recipient(s)")
-        return self._world.channels[self._world.direct_room(user_id)]
-
-    async def _commands(self, request: web.Request) -> list[Any]:
-        declared = await request.json()
-        names = [(command["name"], command.get("type", 1)) for command in declared]
-        if len(set(names)) != len(names):
-            raise Refusal(400, 50035, "Application command names must be unique")
-        for command in declared:
-            check_command(command)
-        self._world.commands = declared
-        self._world.command_writes += 1
-        return list(declared)
 
     # --- channels ----------------------------------------------------------------------------
 
@@ -379,10 +346,16 @@ class Rest:
         return web.Response(body=content)
 
 
+def _json(body: Any, *, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
+    """As Discord answers: the content type without a charset, and by way of a proxy. Clients look at both."""
+    shown = {"Via": "1.1 loopback", **(headers or {})}
+    return web.Response(body=json.dumps(body).encode(), status=status, headers=shown, content_type="application/json")
+
+
 def _refused(refusal: Refusal) -> web.Response:
-    return web.json_response({"message": refusal.text, "code": refusal.code}, status=refusal.status)
+    return _json({"message": refusal.text, "code": refusal.code}, status=refusal.status)
 
 
 def _too_many(headers: dict[str, str], wait: float, *, everything: bool) -> web.Response:
     body = {"message": "You are being rate limited.", "retry_after": round(wait, 3), "global": everything}
-    return web.json_response(body, status=429, headers={**headers, "Retry-After": str(max(1, round(wait)))})
+    return _json(body, status=429, headers={**headers, "Retry-After": str(max(1, round(wait)))})

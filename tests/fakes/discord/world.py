@@ -46,7 +46,16 @@ class World:
         self.takes_no_direct_messages: set[str] = set()
         self.application_id = self.new_id()
         self.bot = self.person("Threadmill", bot=True)
-        self.bot_role = {"id": self.new_id(), "name": "Threadmill", "managed": True, "tags": {"bot_id": self.bot}}
+        self.bot_role: Json = {
+            "id": self.new_id(),
+            "name": "Threadmill",
+            "managed": True,
+            "tags": {"bot_id": self.bot},
+            "permissions": str((1 << 10) | (1 << 11) | (1 << 15) | (1 << 16) | (1 << 35) | (1 << 38)),
+        }
+        self.application_flags = 1 << 19
+        self.interactions_endpoint: str | None = None
+        self.in_no_guild = False
         self.ada = self.person("Ada")
         self.stranger = self.person("Mallory")
         self.guild_id = self.new_id()
@@ -112,7 +121,7 @@ class World:
             "id": self.guild_id,
             "name": "Loopback",
             "owner_id": self.ada,
-            "roles": [self.bot_role, {"id": self.guild_id, "name": "@everyone"}],
+            "roles": [self.bot_role, {"id": self.guild_id, "name": "@everyone", "permissions": "0"}],
             "emojis": [],
             "members": [],
             "member_count": 3,

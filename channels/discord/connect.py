@@ -1,0 +1,275 @@
+"""Getting Discord connected: how to make the bot, one round trip that proves it, and what `doctor` looks at.
+
+Nothing here opens a session of the gateway (Discord allows a thousand a day), takes events away from a Threadmill
+that runs, or changes anything that people see.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from email.utils import parsedate_to_datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from channels.base import ChannelError, ChannelName, ThreadRef
+from channels.checks import Check, CheckResult, failed, ok, skipped, warning
+from channels.discord import Settings
+
+if TYPE_CHECKING:
+    from channels.discord.rest import Rest
+
+GUIDE = """\
+1. Open the [developer portal](https://discord.com/developers/applications), press **New Application**, and choose a
+   name.
+2. On the page **Bot**, press **Reset Token** and copy it: that is `token`.
+3. On the same page, switch **Message Content Intent** on: without it the bot sees empty messages.
+4. Threadmill then shows an address: open it, and choose the server that the bot is to join. It asks for exactly the
+   permissions that are needed.
+"""
+
+PERMISSIONS = {
+    "View Channels": 1 << 10,
+    "Send Messages": 1 << 11,
+    "Attach Files": 1 << 15,
+    "Read Message History": 1 << 16,
+    "Create Public Threads": 1 << 35,
+    "Send Messages in Threads": 1 << 38,
+}
+"""All that the bot needs in a room."""
+
+CLOCK_SECONDS = 30.0
+FEW_SESSIONS = 20
+SERVERS_THAT_NEED_SHARDS = 2_500
+_ADMINISTRATOR = 1 << 3
+_MESSAGE_CONTENT = (1 << 18) | (1 << 19)  # for large and for small bots
+_HELLO = 10
+_MEMBER = 1  # an overwrite of one member; others are of roles
+
+
+def invite_address(application_id: str) -> str:
+    """Where a person lets the bot into a server, with exactly the permissions that it needs."""
+    asked = {
+        "client_id": application_id,
+        "scope": "bot applications.commands",
+        "permissions": sum(PERMISSIONS.values()),
+    }
+    return f"https://discord.com/oauth2/authorize?{urlencode(asked)}"
+
+
+def checks(settings: Settings, name: ChannelName, rooms: Sequence[ThreadRef]) -> Sequence[Check]:
+    prefix = f"channel.{name}"
+    inspection = _Inspection(settings)
+    return [
+        Check(id=f"{prefix}.token_form", run=inspection.token_form, network=False),
+        Check(id=f"{prefix}.token", run=inspection.token),
+        Check(id=f"{prefix}.message_content", run=inspection.message_content),
+        Check(id=f"{prefix}.interactions", run=inspection.interactions),
+        Check(id=f"{prefix}.gateway", run=inspection.gateway),
+        Check(id=f"{prefix}.sessions", run=inspection.sessions),
+        Check(id=f"{prefix}.servers", run=inspection.servers),
+        Check(id=f"{prefix}.commands", run=inspection.commands),
+        Check(id=f"{prefix}.clock", run=inspection.clock),
+        *(
+            Check(id=f"{prefix}.room.{room.room}", run=partial(inspection.room, room))
+            for room in dict.fromkeys(room.in_room for room in rooms if room.channel == name)
+        ),
+    ]
+
+
+async def prove(settings: Settings) -> CheckResult:
+    """The token opens the door, messages can be read, and the gateway greets."""
+    inspection = _Inspection(settings)
+    for step in (inspection.token_form, inspection.token, inspection.message_content, inspection.gateway):
+        result = await step()
+        if result.fix:
+            return result
+    return await inspection.servers()
+
+
+def missing_permissions(bot: Mapping[str, Any], guild: Mapping[str, Any], room: Mapping[str, Any]) -> list[str]:
+    """Which of the needed permissions a member has not in a room: roles, then the room's overwrites. Pure."""
+    everybody_id = str(guild.get("id"))
+    roles = {*(str(role) for role in bot.get("roles") or []), everybody_id}
+    granted = 0
+    for role in guild.get("roles") or []:
+        if str(role.get("id")) in roles:
+            granted |= int(role.get("permissions") or 0)
+    if granted & _ADMINISTRATOR:
+        return []
+    overwrites = room.get("permission_overwrites") or []
+    bot_id = str((bot.get("user") or {}).get("id"))
+    everybody = [one for one in overwrites if str(one.get("id")) == everybody_id]
+    of_roles = [one for one in overwrites if one not in everybody and str(one.get("id")) in roles]
+    own = [one for one in overwrites if str(one.get("id")) == bot_id and int(one.get("type") or 0) == _MEMBER]
+    for group in (everybody, of_roles, own):
+        granted = (granted & ~_united(group, "deny")) | _united(group, "allow")
+    return [name for name, bit in PERMISSIONS.items() if not granted & bit]
+
+
+def _united(overwrites: Iterable[Mapping[str, Any]], side: str) -> int:
+    bits = 0
+    for overwrite in overwrites:
+        bits |= int(overwrite.get(side) or 0)
+    return bits
+
+
+class _Inspection:
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    async def token_form(self) -> CheckResult:
+        if self._settings.token.get_secret_value().count(".") != 2:
+            return warning(
+                "the token does not look like a bot's (three parts with dots between them)",
+                "copy it from the page Bot of the developer portal, not the client secret or the public key",
+            )
+        return ok("the token has a token's form")
+
+    async def token(self) -> CheckResult:
+        try:
+            me = await self._ask("/users/@me")
+        except ChannelError as error:
+            return failed(str(error), "reset the token on the page Bot of the developer portal, and check base_url")
+        if me.get("bot") is False:
+            return failed(f"{me.get('username')} is a person's account", "use a bot's token: Discord forbids others")
+        return ok(f"{me.get('username')} ({me.get('id')})")
+
+    async def message_content(self) -> CheckResult:
+        try:
+            application = await self._ask("/oauth2/applications/@me")
+        except ChannelError as error:
+            return skipped(f"cannot be told: {error}")
+        if "flags" in application and not int(application["flags"] or 0) & _MESSAGE_CONTENT:
+            return failed(
+                "the bot may not read messages: Discord would refuse its connection",
+                "switch Message Content Intent on, on the page Bot of the developer portal",
+            )
+        return ok("the bot may read messages")
+
+    async def interactions(self) -> CheckResult:
+        try:
+            application = await self._ask("/oauth2/applications/@me")
+        except ChannelError as error:
+            return skipped(f"cannot be told: {error}")
+        address = application.get("interactions_endpoint_url")
+        if address:
+            return failed(
+                f"commands and buttons go to {address} and never reach Threadmill",
+                "empty Interactions Endpoint URL on the page General Information of the developer portal",
+            )
+        return ok("commands and buttons come by the gateway")
+
+    async def gateway(self) -> CheckResult:
+        try:
+            async with self._rest() as rest:
+                began = time.perf_counter()
+                greeting = await rest.greeting()
+        except ChannelError as error:
+            return failed(str(error), "check base_url, the proxy and the firewall: websockets must get through")
+        if greeting.get("op") != _HELLO:
+            return failed(f"the gateway said {str(greeting)[:80]}", "check base_url: is that Discord?")
+        return ok(f"the gateway greets after {(time.perf_counter() - began) * 1000:.0f} ms")
+
+    async def sessions(self) -> CheckResult:
+        try:
+            answer = await self._ask("/gateway/bot")
+        except ChannelError as error:
+            return skipped(f"cannot be told: {error}")
+        starts = answer.get("session_start_limit") or {}
+        remaining, total = int(starts.get("remaining") or 0), int(starts.get("total") or 0)
+        if total and remaining < FEW_SESSIONS:
+            return warning(
+                f"{remaining} of today's {total} sessions are left",
+                "find out what connects so often: a second Threadmill with this token, or restarts in a loop",
+            )
+        return ok(f"{remaining} of today's {total} sessions are left")
+
+    async def servers(self) -> CheckResult:
+        try:
+            guilds = await self._ask("/users/@me/guilds")
+            application = await self._ask("/oauth2/applications/@me")
+        except ChannelError as error:
+            return skipped(f"cannot be told: {error}")
+        invite = invite_address(str(application.get("id")))
+        if not guilds:
+            return warning("the bot is in no server", f"open {invite}")
+        if len(guilds) >= SERVERS_THAT_NEED_SHARDS:
+            return failed(f"the bot is in {len(guilds)} servers", "Threadmill does not shard: use a bot for fewer")
+        names = ", ".join(str(guild.get("name")) for guild in guilds[:5])
+        return ok(f"the bot is in {len(guilds)} server(s): {names}; into others by {invite}")
+
+    async def commands(self) -> CheckResult:
+        try:
+            application = await self._ask("/oauth2/applications/@me")
+            declared = await self._ask(f"/applications/{application.get('id')}/commands")
+        except ChannelError as error:
+            return skipped(f"cannot be told: {error}")
+        if not declared:
+            return warning("no commands are declared", "nothing: starting Threadmill declares them")
+        return ok(f"{len(declared)} commands are declared")
+
+    async def clock(self) -> CheckResult:
+        try:
+            async with self._rest() as rest:
+                said = await rest.date()
+            ahead = time.time() - parsedate_to_datetime(said).timestamp()
+        except (ChannelError, ValueError, TypeError) as error:
+            return skipped(f"cannot be told: {error}")
+        if abs(ahead) > CLOCK_SECONDS:
+            return warning(f"this machine's clock is {ahead:+.0f} s off", "let it be set from the network (NTP)")
+        return ok(f"this machine's clock is right within {abs(ahead):.0f} s")
+
+    async def room(self, room: ThreadRef) -> CheckResult:
+        try:
+            channel = await self._ask(f"/channels/{room.room}")
+            if not room.space:
+                return ok(f"a conversation with {_partner(channel)}")
+            guild_id = str(channel.get("guild_id") or room.space)
+            if guild_id != room.space:
+                return failed(f"{room.key}: the room is in the server {guild_id}", f"write {guild_id} in its place")
+            guild = await self._ask(f"/guilds/{guild_id}")
+            me = await self._ask("/users/@me")
+            member = await self._ask(f"/guilds/{guild_id}/members/{me.get('id')}")
+        except ChannelError as error:
+            return failed(
+                f"{room.key}: {error}", "check the ids (Developer Mode, Copy ID), and let the bot's role see it"
+            )
+        lacking = missing_permissions(member, guild, channel)
+        name = f"#{channel.get('name')} of {guild.get('name')}"
+        if lacking:
+            return failed(
+                f"in {name} the bot lacks: {', '.join(lacking)}",
+                f"edit the channel, Permissions, the bot's role: allow {', '.join(lacking)}",
+            )
+        return ok(f"the bot may do in {name} all that it needs")
+
+    async def _ask(self, path: str) -> Any:
+        from discord.http import Route
+
+        async with self._rest() as rest:
+            return await rest.request(Route("GET", path)) or {}
+
+    @asynccontextmanager
+    async def _rest(self) -> AsyncIterator[Rest]:
+        """A client of its own; what goes wrong inside leaves as one of the contract's errors."""
+        from channels.discord.errors import spoken
+        from channels.discord.pace import Pace
+        from channels.discord.rest import Rest, new_session
+
+        with spoken("ask Discord"):
+            async with new_session() as session:
+                yield Rest(
+                    base_url=self._settings.base_url,
+                    token=self._settings.token.get_secret_value(),
+                    session=session,
+                    pace=Pace(),
+                    user_agent="Threadmill",
+                )
+
+
+def _partner(channel: Mapping[str, Any]) -> str:
+    recipients = channel.get("recipients") or [{}]
+    return str(recipients[0].get("global_name") or recipients[0].get("username") or "somebody")
