@@ -186,6 +186,37 @@ async def test_a_thread_that_the_gateway_did_not_name_is_looked_up_and_holds_up_
     }
 
 
+@pytest.mark.requirement("P1")
+@pytest.mark.requirement("P3")
+async def test_events_that_are_swapped_or_repeated_arrive_once_each_and_move_the_position_forwards_only(
+    discord: DiscordRig,
+) -> None:
+    discord.server.gateway.swap_next_two()
+    first, second = await discord.says(discord.room, "1"), await discord.says(discord.room, "2")
+    await discord.repeat_last_event()
+    await discord.says(discord.room, "3")
+    await discord.intake.wait_for(3)
+    assert sorted(texts(discord.intake)) == ["1", "2", "3"]
+    assert await discord.acknowledged(first)
+    assert await discord.acknowledged(second)
+
+
+async def test_a_post_in_a_forum_is_a_thread_of_the_forum(discord: DiscordRig) -> None:
+    world = discord.server.world
+    post = world.opens_thread(world.forum, "An idea")
+    world.says(post, "It is this.")
+    (event,) = await discord.intake.wait_for(1)
+    assert event.where == ThreadRef(channel=NAME, space=world.guild_id, room=world.forum, thread=post)
+
+
+async def test_a_missing_intent_is_said_with_what_to_do() -> None:
+    async with DiscordServer() as server:
+        server.world.application_flags = 0
+        async with quick_channel(server) as channel:
+            with pytest.raises(Rejected, match="Message Content"):
+                await channel.run(RecordingIntake())
+
+
 @pytest.mark.requirement("P6")
 async def test_a_malformed_event_is_passed_over_and_the_connection_stays(discord: DiscordRig) -> None:
     gateway = discord.server.gateway

@@ -185,6 +185,7 @@ def test_any_text_at_all_is_taken(text: str) -> None:
         assert units(shown_text(part)) <= MESSAGE_UNITS
 
 
+@pytest.mark.slow
 def test_a_corpus_of_500_documents_is_taken_whole() -> None:
     """None refused, and 99.9% of what can be read is kept."""
     shares = []

@@ -13,7 +13,7 @@ class Faults:
 
     next_posts: deque[str] = field(
         default_factory=deque
-    )  # "429", "429-global", "500", "502", "lost", "refused", "slow"
+    )  # "429", "429-global", "500", "502", "503", "lost", "refused", "unknown"
     next_histories: deque[str] = field(default_factory=deque)  # the same, for reading a channel's history
     gateway_refuses: int = 0  # so many handshakes are answered with HTTP 500
     gateway_silent: bool = False  # half-open: nothing is sent any more, nothing is answered

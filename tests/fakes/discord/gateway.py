@@ -81,6 +81,7 @@ class Gateway:
         self.resumed = 0
         self.url = ""
         self.tell_guilds = True
+        self._held_back: list[dict[str, Any]] | None = None
         self.changed = asyncio.Condition()
         world.tell = self.tell
 
@@ -97,6 +98,10 @@ class Gateway:
         for session in self.sessions.values():
             if session.link is not None and session.events:
                 session.link.send(session.events[-1])
+
+    def swap_next_two(self) -> None:
+        """The next event overtakes the one after it."""
+        self._held_back = []
 
     def send_raw(self, event: str, data: Any) -> None:
         """An event as it is given, however broken."""
@@ -132,8 +137,15 @@ class Gateway:
         # As it is now, whatever becomes of it before it is sent.
         payload = {"op": DISPATCH, "t": event, "s": session.sequence, "d": copy.deepcopy(data)}
         session.events.append(payload)
-        if session.link is not None:
-            session.link.send(payload)
+        if session.link is None:
+            return
+        if self._held_back == []:
+            self._held_back.append(payload)
+            return
+        session.link.send(payload)
+        for late in self._held_back or []:
+            session.link.send(late)
+        self._held_back = None
 
     # --- connections -------------------------------------------------------------------------
 
