@@ -75,7 +75,7 @@ from bot.web.server import listen
 from bot.web.server import serve as serve_web
 from channels.base import Channel, ChannelContext, ThreadRef
 from channels.delivery import Courier, CourierParts
-from channels.local import LocalChannel
+from channels.local import LocalChannel, Shown
 from storage.audit import AuditLog, write_head
 from storage.database import Database, opened
 from storage.files import FileStore
@@ -140,7 +140,7 @@ class Application:
         # what talks
         context = partial(ChannelContext, files=files)
         local = {
-            name: LocalChannel(context(name=name), shown=lambda shown: self.hub.changed(shown.where.key))
+            name: LocalChannel(context(name=name), shown=self._shown, reword=outbox.reword)
             for name in sorted(LOCAL_CHANNELS)
         }
         self.connections = Connections(
@@ -150,7 +150,7 @@ class Application:
                 for name, configured in config.channels.items()
             },
         )
-        self.presence = Presence(self.connections.find)
+        self.presence = Presence(self.connections.find, sessions, LOCAL_CHANNELS)
         watching = Watching(self.hub, self.presence, metrics, clock)
         self.courier = Courier(
             CourierParts(
@@ -161,6 +161,7 @@ class Application:
                 fallback_after=config.delivery.fallback_after,
                 max_age=config.delivery.max_age,
                 ended=watching.delivered,
+                finish_live=self.presence.finish,
             )
         )
         wiring.connect(notify=self.courier.notify, gone=watching.ended)
@@ -269,6 +270,11 @@ class Application:
                 rehearsal=config.rehearsing,
             )
         )
+
+    def _shown(self, shown: Shown) -> None:
+        """What is said is told by the courier, once it stands in the timeline."""
+        if shown.kind == "edited":
+            self.hub.changed(shown.where.key)
 
     @classmethod
     @asynccontextmanager

@@ -11,7 +11,6 @@ from agents.base import SessionId
 from channels.base import Account, Channel, ChannelError, ChannelName, DeliveryKey, Outbound, ThreadRef
 from storage.outbox import SqliteOutbox
 
-
 log = structlog.get_logger("speaker")
 
 

@@ -14,7 +14,6 @@ from bot.decisions import Decision
 from bot.events import EventHub
 from bot.metrics import Metrics
 from bot.presence import Presence
-from channels.base import ThreadRef
 from channels.delivery import Delivery, DeliveryState
 from storage.inbox import Stored
 
@@ -34,22 +33,18 @@ class Watching:
     def publish(self, session: SessionId, kind: str, data: Mapping[str, Any]) -> None:
         match kind:
             case "turn":
-                place = data.get("place")
-                self._presence.began(session, ThreadRef.parse(place) if place else None)
                 self._began.setdefault(session, (time.monotonic(), str(data.get("agent", ""))))
             case "turn_done" | "ended":
-                self._presence.ended(session)
                 began, agent = self._began.pop(session, (None, ""))
                 if began is not None:
                     outcome = str(data.get("outcome", "killed"))
                     self._metrics.turn_ended(agent, outcome, time.monotonic() - began)
-            case "state":
-                self._presence.ended(session)
             case "cost":
                 self._metrics.model_called(str(data["model"]), int(data["tokens"]), float(data["cost_usd"]))
             case _:
                 pass
         self._hub.publish(session, kind, data)
+        self._presence.publish(session, kind, data)
 
     def ended(self, session: SessionId) -> None:
         self.publish(session, "ended", {})

@@ -29,7 +29,8 @@ def link(desk: PairingDesk, tells: Tells) -> Command:
         code = request.arguments.strip()
         if code:
             answer = await desk.link(code, request.principal, request.now)
-            news = f"The account {request.principal.account} is now linked to this one. If that was not you, tell the owner."
+            account = request.principal.account
+            news = f"The account {account} is now linked to this one. If that was not you, tell the owner."
             return await _tell(tells, answer, news, request)
         offered = await desk.offer_link(request.principal, request.where, private=request.direct, now=request.now)
         return offered.text
