@@ -40,6 +40,7 @@ from channels.base import (
     UnknownOutcome,
 )
 from channels.telegram import Settings, live, menu, parts, polling, sending
+from channels.telegram.characters import whole_characters
 from channels.telegram.client import Client
 from channels.telegram.errors import NOT_LET_IN, Refusal, timed_out, translate
 from channels.telegram.normalize import GENERAL_TOPIC, Me, normalize
@@ -120,6 +121,8 @@ class TelegramChannel:
         async with asyncio.TaskGroup() as tasks:
             try:
                 await self._receive(intake, tasks)
+            except TemporaryFailure as error:
+                failure = Unavailable(str(error))
             except ChannelError as error:
                 failure = error
             finally:
@@ -214,7 +217,7 @@ class TelegramChannel:
         room = request.room.in_room
         if not room.room.startswith("-") and self._me is not None and not self._me.has_topics:
             raise NoThreads("topics in private chats are off for this bot: BotFather turns them on (Threaded Mode)")
-        title = " ".join(request.title.split())[:_TITLE_CHARACTERS].rstrip() or "Thread"
+        title = whole_characters(" ".join(request.title.split()))[:_TITLE_CHARACTERS].rstrip() or "Thread"
         await self._client.turn(room.room, Lane.MESSAGE)
         try:
             topic = await self._client.attempt("createForumTopic", **parts.addressed(room), name=title)

@@ -138,9 +138,11 @@ class Client:
             raise translate(error, doing, repeatable=repeatable) from error
 
     async def attempt(self, method: str, *, lane: Lane = Lane.MESSAGE, **data: Any) -> Any:
-        """Like `call`, with the server's own errors. A control reply waits for no other request."""
+        """Like `call`, with the server's own errors. A control reply waits for no other; a preview gives way."""
         if lane is Lane.CONTROL:
             return await self._ask(method, lane, data)
+        if lane is Lane.LIVE and self._slots.locked():
+            raise TemporaryFailure("other requests to Telegram come first")
         try:
             async with asyncio.timeout(_SLOT_SECONDS):
                 await self._slots.acquire()

@@ -16,14 +16,15 @@ from typing import Any
 
 from telegram.error import TelegramError
 
-from channels.base import TemporaryFailure, ThreadRef
+from channels.base import TemporaryFailure, ThreadRef, Unavailable
+from channels.telegram.characters import utf16_units, whole_characters
 from channels.telegram.client import Client
-from channels.telegram.errors import Refusal
+from channels.telegram.errors import Refusal, translate
 from channels.telegram.normalize import STOP_BUTTON
 from channels.telegram.pace import Lane
 from channels.telegram.parts import addressed, answering
 from channels.telegram.previews import Previews
-from channels.telegram.render import TEXT_UNITS, Rendered, render, shorten, utf16_units
+from channels.telegram.render import TEXT_UNITS, Rendered, render, shorten
 
 _log = logging.getLogger(__name__)
 _LIVE_CALL_SECONDS = 8.0
@@ -43,7 +44,7 @@ def begin(client: Client, previews: Previews, where: ThreadRef, reply_to: str | 
 def preview(text: str, status: str) -> Rendered:
     """The text so far with what is being done under it."""
     written = render(text) if text.strip() else Rendered(text="")
-    status = " ".join(status.split())[:200]
+    status = whole_characters(" ".join(status.split()))[:200]
     if not status:
         return shorten(written, TEXT_UNITS)
     written = shorten(written, TEXT_UNITS - utf16_units(status) - 2)
@@ -115,9 +116,11 @@ class EditedText:
     _busy: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def update(self, text: str, status: str) -> None:
-        shown = preview(text, status)
         now = time.monotonic()
-        if self._busy.locked() or self._closed or now < self._not_before or not shown.text or shown == self._shown:
+        if self._busy.locked() or self._closed or now < self._not_before:
+            return
+        shown = preview(text, status)
+        if not shown.text or shown == self._shown:
             return
         wait = self.client.may_go_now(self.where.room)
         if wait > 0:
@@ -145,7 +148,8 @@ class EditedText:
                     said = await self.client.attempt("sendMessage", lane=Lane.LIVE, **place, **content)
             except (TelegramError, TimeoutError, TemporaryFailure) as error:
                 _log.info("the live text in %s is not shown: %s", self.where.key, error)
-                self._closed = True  # it may be there all the same: a second one would be worse than none
+                # It may be there all the same, or never be allowed: a second one would be worse than none.
+                self._closed = not _may_be_tried_again(error)
                 return
             self._message_id = said.get("message_id") if isinstance(said, dict) else None
             if self._message_id is None:
@@ -160,6 +164,12 @@ class EditedText:
             if self._message_id is not None:
                 message_id, self._message_id = self._message_id, None
                 await self.previews.gone(addressed(self.where)["chat_id"], message_id)
+
+
+def _may_be_tried_again(error: TelegramError | TimeoutError | TemporaryFailure) -> bool:
+    if isinstance(error, TelegramError):
+        return isinstance(translate(error, "a preview", repeatable=False), TemporaryFailure | Unavailable)
+    return isinstance(error, TemporaryFailure)
 
 
 async def _quietly(client: Client, method: str, **data: Any) -> Refusal | None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from channels.base import Attachment, Button, DeliveryKey, Outbound, ThreadRef
 from channels.split import divided
+from channels.telegram.characters import whole_characters
 from channels.telegram.normalize import GENERAL_TOPIC
 from channels.telegram.render import CAPTION_UNITS, TEXT_UNITS, least_units, render
 
@@ -50,7 +51,7 @@ def fits_text(markdown: str) -> bool:
 
 
 def fits_caption(markdown: str) -> bool:
-    return render(markdown).fits(CAPTION_UNITS)
+    return least_units(markdown) <= CAPTION_UNITS and render(markdown).fits(CAPTION_UNITS)
 
 
 def _pieces(message: Outbound) -> list[Piece]:
@@ -96,7 +97,7 @@ def keyboard(buttons: Sequence[Button]) -> dict[str, Any]:
     """Short labels share a row, as on the other platforms."""
     rows: list[list[dict[str, str]]] = []
     for button in buttons:
-        pressed = {"text": button.label or "…", "callback_data": button.id}
+        pressed = {"text": whole_characters(button.label).strip() or "…", "callback_data": button.id}
         width = sum(len(each["text"]) for each in rows[-1]) if rows else 0
         if rows and len(rows[-1]) < 3 and width + len(button.label) <= 24:
             rows[-1].append(pressed)

@@ -20,6 +20,8 @@ from pydantic import (
     field_validator,
 )
 
+from channels.telegram.characters import whole_characters
+
 
 class Payload(BaseModel):
     """An object of the API: unknown fields are ignored, unreadable optional ones count as missing."""
@@ -30,8 +32,7 @@ class Payload(BaseModel):
     @classmethod
     def _tolerate(cls, value: Any, read: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
         if isinstance(value, str) and not value.isascii():
-            # JSON can carry half a surrogate pair, which is no text to anybody else.
-            value = value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+            value = whole_characters(value)
         try:
             return read(value)
         except ValidationError:

@@ -20,6 +20,7 @@ from urllib.parse import unquote
 from markdown_it.tree import SyntaxTreeNode
 
 from channels.markdown import display_width, grid, parse, plain, safe_cut, table_rows
+from channels.telegram.characters import utf16_units, whole_characters
 
 TEXT_UNITS = 4096
 CAPTION_UNITS = 1024
@@ -47,10 +48,6 @@ class Rendered:
         return utf16_units(self.text) <= units and len(self.entities) <= ENTITY_COUNT
 
 
-def utf16_units(text: str) -> int:
-    return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
-
-
 def least_units(markdown: str) -> int:
     """Units that the text takes at least, without rendering it: its letters and digits outside of addresses."""
     return len(_NOT_SHOWN_FOR_SURE.sub("", markdown))
@@ -59,6 +56,7 @@ def least_units(markdown: str) -> int:
 @lru_cache(maxsize=64)  # a text is rendered to be measured, and again to be sent
 def render(markdown: str) -> Rendered:
     """The text as it is shown. Its source stands in when nothing would be visible."""
+    markdown = whole_characters(markdown)
     writer = _Writer()
     _blocks(writer, parse(markdown).children)
     rendered = writer.finished()

@@ -20,8 +20,8 @@ from channels.split import divided
 from channels.telegram.client import Client
 from channels.telegram.errors import Refusal, timed_out, translate
 from channels.telegram.pace import Lane
-from channels.telegram.parts import addressed, answering, fits_text, keyboard
-from channels.telegram.render import CAPTION_UNITS, TEXT_UNITS, Rendered, render
+from channels.telegram.parts import addressed, answering, fits_caption, fits_text, keyboard
+from channels.telegram.render import TEXT_UNITS, Rendered, render
 
 _PHOTO_TYPES = frozenset({"image/png", "image/jpeg"})
 _PHOTO_BYTES = 10_000_000
@@ -41,14 +41,14 @@ class Sender:
         doing = _doing(part)
         album = len(part.attachments) > 1
         files = [await self._upload(attachment, in_album=album) for attachment in part.attachments]
-        rendered = render(part.text) if part.text.strip() else Rendered(text="")
-        if not rendered.fits(TEXT_UNITS) and not files:
-            files = [InputFile(part.text.encode(), filename="answer.md")]
-            rendered = Rendered(text="")
-        if not rendered.fits(CAPTION_UNITS) and files:
+        text = part.text if part.text.strip() else ""
+        if files and text and not fits_caption(text):
             raise Rejected(f"{doing} has a text that is too long beside its files")
-        if not rendered.text and not files:
+        if not files and text and not fits_text(text):
+            files, text = [InputFile(text.encode(errors="replace"), filename="answer.md")], ""
+        if not text and not files:
             raise Rejected(f"{doing} has nothing in it")
+        rendered = render(text) if text else Rendered(text="")
         place = {**addressed(part.to), **answering(part.reply_to)}
         await self._client.turn(part.to.room, _lane(part))
         if album:

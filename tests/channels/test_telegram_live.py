@@ -133,6 +133,25 @@ async def test_a_preview_whose_answer_was_lost_is_not_shown_twice(rig):
     assert len(await rig.shown(ROOM)) == 1
 
 
+async def test_a_preview_that_was_refused_for_now_is_tried_again(rig):
+    rig.server.fail_next("sendMessage", refuse(429, "Too Many Requests", retry_after=0.05))
+    live = await begun(rig, ROOM)
+    await live.update("Half", "")
+    assert await rig.shown(ROOM) == []
+    async with asyncio.timeout(5):
+        while not await rig.shown(ROOM):
+            await asyncio.sleep(0.02)
+            await live.update("Half an", "")
+
+
+async def test_a_preview_that_is_not_allowed_is_not_tried_again(rig):
+    rig.server.fail_next("sendMessage", refuse(400, "Bad Request: not enough rights"))
+    live = await begun(rig, ROOM)
+    await live.update("Half", "")
+    await live.update("Half an", "")
+    assert len(rig.server.called("sendMessage")) == 1
+
+
 async def test_a_preview_raises_nothing_while_the_platform_is_away(rig):
     lives = [await begun(rig, where) for where in (PRIVATE, ROOM)]
     await rig.server.refuse_connections()

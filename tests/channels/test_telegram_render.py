@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from channels.base import Attachment, Button, DeliveryKey, Outbound, ThreadRef
+from channels.telegram.characters import utf16_units
 from channels.telegram.live import preview
 from channels.telegram.parts import keyboard, split
-from channels.telegram.render import CAPTION_UNITS, TEXT_UNITS, Rendered, render, shorten, utf16_units
+from channels.telegram.render import CAPTION_UNITS, TEXT_UNITS, Rendered, render, shorten
 from tests.channels.markdown_corpus import corpus, kept
 from tests.fakes.telegram.rules import check_keyboard, check_text
 

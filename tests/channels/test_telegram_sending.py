@@ -129,6 +129,13 @@ async def test_names_of_files_are_made_safe(rig, attachment_name):
     assert not name.startswith(".")
 
 
+async def test_halves_of_characters_do_not_stop_a_message(rig):
+    button = Button(id="b", label="\udc00 yes")
+    await rig.channel.send(outbound("a\ud83d b \ud83d\ude00", buttons=(button,)))
+    [shown] = await rig.shown(PRIVATE)
+    assert (shown.text, shown.buttons) == ("a\ufffd b 😀", (("b", "\ufffd yes"),))
+
+
 async def test_what_cannot_be_said_is_rejected_before_it_is_tried(rig):
     missing = Attachment(name="a", media_type="text/plain", size_bytes=1, source="sha256:00")
     empty = rig.files.add(b"", "empty.txt", "text/plain")
