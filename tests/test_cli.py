@@ -16,9 +16,12 @@ from bot.cli.app import run, threadmill
 from bot.cli.banner import banner, page_address
 from bot.cli.doctor_machine import clock, integrity, lock, private, space, writable
 from bot.cli.examine import run_checks
-from bot.cli.init_files import Answers, config_text
+from bot.cli.failed import Failed
+from bot.cli.init import prove
+from bot.cli.init_files import Answers, config_text, write
 from bot.cli.output import Column, clean, clean_lines, print_rows
 from bot.config import load
+from bot.config.text import dotenv
 from bot.config.token import WebToken
 from channels.checks import Check, CheckResult, Result, ok
 from tests.cli_program import verb
@@ -268,6 +271,7 @@ def test_init_refuses_a_platform_that_there_is_not(capsys: pytest.CaptureFixture
     assert "known: discord, slack, telegram" in capsys.readouterr().err
 
 
+@pytest.mark.slow  # imports the provider's library
 def test_init_fails_when_the_model_does_not_answer(capsys: pytest.CaptureFixture[str]) -> None:
     words = ["init", "--model", "local", "--base-url", "http://127.0.0.1:9", "--model-id", "m"]
     assert run(words) == 1
@@ -290,15 +294,11 @@ def test_what_init_writes_is_valid_with_every_platform(kind: str) -> None:
 
 
 def test_secrets_go_beside_it_for_the_owner_alone(tmp_path: Path) -> None:
-    from bot.cli.init_files import write
-
     Path(".env").write_text("OTHER=1\nTELEGRAM_TOKEN=old\n")
     answers = Answers(model_kind="rehearsal", channels=("telegram",), secrets={"TELEGRAM_TOKEN": "1:a'b \\ $c #d"})
     write(tmp_path / "config.toml", answers)
     assert stat.S_IMODE(Path(".env").stat().st_mode) == 0o600
     assert "1:a" not in Path("config.toml").read_text()
-    from bot.config.text import dotenv
-
     assert dotenv(tmp_path, []) == {"OTHER": "1", "TELEGRAM_TOKEN": "1:a'b \\ $c #d"}
 
 
@@ -439,3 +439,47 @@ def test_the_page_is_named_by_an_address_that_a_browser_takes(host: str, address
 def test_python_dash_m_bot_is_the_same_command(tmp_path: Path) -> None:
     done = verb("--version", folder=tmp_path)
     assert (done.code, done.out.split()[0]) == (0, "threadmill")
+
+
+PLATFORMS = """\
+[models.m]
+kind = "rehearsal"
+[channels.telegram]
+token = "123456:telegram-secret-telegram-secret"
+base_url = "http://127.0.0.1:9/bot"
+[channels.discord]
+token = "discord.secret.discord-secret"
+base_url = "http://127.0.0.1:9/api/v10"
+[channels.work]
+kind = "slack"
+bot_token = "xoxb-slack-secret"
+app_token = "xapp-slack-secret"
+base_url = "http://127.0.0.1:9/api/"
+[[routes]]
+channel = "work"
+room = "C1"
+agent = "assistant"
+"""
+
+
+@pytest.mark.slow  # imports three platforms' libraries
+def test_doctor_examines_each_platform_and_tells_no_token(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("config.toml").write_text(PLATFORMS)
+    assert run(["doctor", "--json"]) == 1
+    out = capsys.readouterr().out
+    found = json.loads(out)
+    assert len(found) == len({each["id"] for each in found}) >= 40
+    for name in ("telegram", "discord", "work"):
+        results = [each["result"] for each in found if each["id"].startswith(f"channel.{name}.")]
+        assert "failed" in results
+    assert all(each["fix"] for each in found if each["result"] == "failed")
+    assert "the check itself broke" not in out
+    assert "secret" not in out
+
+
+@pytest.mark.slow
+def test_a_platform_that_does_not_answer_is_not_proven(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("config.toml").write_text(PLATFORMS)
+    with pytest.raises(Failed, match=r"channel\.telegram, channel\.discord, channel\.work did not work"):
+        prove(Path("config.toml"))
+    assert "secret" not in capsys.readouterr().err

@@ -35,7 +35,7 @@ def answers(mill: Started, *lines: str, thread: str) -> list[str]:
 
 
 def as_json(mill: Started, *words: str) -> object:
-    done = mill.verb(*words, "--json")
+    done = mill.quick(*words, "--json")
     assert done.code == 0, done.err
     return json.loads(done.out)
 
@@ -51,7 +51,7 @@ def test_status_shows_the_channels_and_what_goes_on(mill: Started) -> None:
     assert isinstance(told, dict)
     assert told["running"] is True
     assert told["overview"]["dead_letters"] == 0
-    said = mill.verb("status").out
+    said = mill.quick("status").out
     assert "running    yes" in said
     assert "web: connected" in said
 
@@ -87,12 +87,12 @@ def test_piped_chat_gives_up_after_its_time(mill: Started) -> None:
 
 def test_every_listing_shows_the_same_facts_to_people_and_programs(mill: Started) -> None:
     (session,) = [row for row in as_json(mill, "sessions") if row["home"] == "console:/main/first"]  # type: ignore[attr-defined]
-    table = mill.verb("sessions").out.splitlines()
+    table = mill.quick("sessions").out.splitlines()
     assert table[0].split()[:4] == ["ID", "LABEL", "AGENT", "STATE"]
     assert any(session["id"] in line and session["label"] in line for line in table)
     steps = as_json(mill, "history", session["label"])
     assert [step["kind"] for step in steps["steps"]] == ["input", "model"]  # type: ignore[index]
-    shown = mill.verb("history", session["id"][:6]).out
+    shown = mill.quick("history", session["id"][:6]).out
     assert "say hello" in shown
     assert "rehearsal" in shown
     sent = as_json(mill, "deliveries")
@@ -104,7 +104,7 @@ def test_every_listing_shows_the_same_facts_to_people_and_programs(mill: Started
 
 
 def test_an_unknown_session_is_told(mill: Started) -> None:
-    done = mill.verb("history", "nobody")
+    done = mill.quick("history", "nobody")
     assert done.code == 1
     assert "there is no session 'nobody'" in done.err
 
@@ -119,13 +119,13 @@ def test_the_audit_log_is_verified(mill: Started) -> None:
 
 
 def test_a_dead_letter_that_is_none_is_told(mill: Started) -> None:
-    done = mill.verb("deadletters", "retry", "12345")
+    done = mill.quick("deadletters", "retry", "12345")
     assert done.code == 1
     assert "no dead letter '12345'" in done.err
 
 
 def test_doctor_knows_that_it_is_running(mill: Started) -> None:
-    done = mill.verb("doctor", "--json")
+    done = mill.quick("doctor", "--json")
     found = {each["id"]: each for each in json.loads(done.out)}
     assert done.code == 0, found
     assert found["web.port"]["evidence"].startswith("Threadmill answers on")

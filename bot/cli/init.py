@@ -75,7 +75,7 @@ def init(
         click.echo(f"wrote {written}", err=True)
     _check(file, answers)
     if not no_prove:
-        _prove(file)
+        prove(file)
     click.echo(f"\nstart it: threadmill run{'' if file == Path('config.toml') else f' --config {file}'}", err=True)
 
 
@@ -94,7 +94,7 @@ def _check(file: Path, answers: Answers) -> None:
         raise Failed(f"not ready yet: {hint}, then run `threadmill doctor`") from error
 
 
-def _prove(file: Path) -> None:
+def prove(file: Path) -> None:
     """A round trip with each model and platform. Raises Failed when one does not answer as it should."""
     import asyncio
 
