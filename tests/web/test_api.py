@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 
 import httpx
 import pytest
@@ -223,3 +224,14 @@ async def test_a_taken_port_is_a_plain_sentence(rig: Rig) -> None:
     port = int(rig.url.rpartition(":")[2])
     with pytest.raises(CannotListen, match="is taken, perhaps by another Threadmill"):
         listen("127.0.0.1", port)
+
+
+async def test_answers_are_not_held_back_for_a_fuller_packet(rig: Rig) -> None:
+    from bot.web.server import listen
+
+    with listen("127.0.0.1", 0) as listener:
+        _, writer = await asyncio.open_connection(*listener.getsockname())
+        accepted, _ = await asyncio.get_running_loop().sock_accept(listener)
+        with accepted:
+            assert accepted.proto == socket.IPPROTO_TCP
+        writer.close()
