@@ -6,6 +6,7 @@ stand or fall together, and every one of them begins by asking whether the claim
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -31,7 +32,7 @@ from agents.base import (
 )
 from agents.ports import Signals
 from agents.session import Move, moved, turn_id
-from channels.base import Outbound
+from channels.base import Outbound, ThreadRef
 from storage import audit, outbox, rows
 from storage.database import Database, from_nano, from_us, to_nano, to_us
 from storage.session_ends import ENDED_BY, finish
@@ -184,6 +185,8 @@ def _activate(
     number = row["turns"] + (begun is None)
     turn = TurnId(begun) if begun else turn_id(id, number)
     taking = _joins(waiting, row) if begun else _starts(waiting, row)
+    if row["stopping"]:
+        taking = []  # this turn asks the model nothing more: what waits begins the next one
     claimed = tx.execute(
         SQL["claim"],
         {
@@ -247,18 +250,26 @@ def _joining(tx: sqlite3.Connection, session: sqlite3.Row) -> list[sqlite3.Row]:
     return _joins(_waiting(tx, session["id"]), session)
 
 
-def _answer(taken: list[sqlite3.Row], session: sqlite3.Row, *, fresh: bool) -> dict[str, str | None]:
-    """Where the answer belongs after this mail: where the last one that named a place came from."""
+def _answer(taken: list[sqlite3.Row], session: sqlite3.Row, *, fresh: bool) -> dict[str, str | int | None]:
+    """Where the answer belongs after this mail: where the last one that named a place came from. Where a session
+    reports to several places, a turn that took in mail without a place is a report for all of them."""
+    unasked = session["report_to"] is not None and any(mail["place"] is None for mail in taken)
+    report = int(unasked or (not fresh and bool(session["answer_report"])))
     for mail in reversed(taken):
         if mail["place"] is not None:
-            return {"answer_to": mail["place"], "answer_reply": mail["reply_to"]}
+            return {"answer_to": mail["place"], "answer_reply": mail["reply_to"], "answer_report": report}
     if fresh or session["answer_to"] is None:
-        return {"answer_to": session["home"], "answer_reply": None}
-    return {"answer_to": session["answer_to"], "answer_reply": session["answer_reply"]}
+        return {"answer_to": session["home"], "answer_reply": None, "answer_report": report}
+    return {"answer_to": session["answer_to"], "answer_reply": session["answer_reply"], "answer_report": report}
 
 
 def _answer_of(session: sqlite3.Row) -> Answer:
-    return Answer(to=rows.place(session["answer_to"]), reply_to=session["answer_reply"])
+    report_to = json.loads(session["report_to"]) if session["answer_report"] else ()
+    return Answer(
+        to=rows.place(session["answer_to"]),
+        reply_to=session["answer_reply"],
+        report_to=tuple(ThreadRef.parse(place) for place in report_to),
+    )
 
 
 def _take_in(tx: sqlite3.Connection, claim: Claim, taking: list[sqlite3.Row], now: datetime) -> tuple[Step, ...]:

@@ -114,10 +114,15 @@ class Running:
         screen.gives(where, line, by=by)
         return str(await self.until(answer, f"{line} is answered with {expects!r}"))
 
-    async def thread(self, screen: Screen, number: int = 0) -> ThreadRef:
-        """The room's thread with this number, once it is there."""
-        await self.until(lambda: len(screen.threads()) > number, f"{screen.name} has {number + 1} threads")
-        return list(screen.threads())[number]
+    async def home_of(self, label: str) -> ThreadRef:
+        """The place of the session with this label, once its thread is there."""
+        async with asyncio.timeout(SECONDS):
+            while True:
+                found = await self.rows("select home from sessions where label = ?", label)
+                home = ThreadRef.parse(found[0][0]) if found and found[0][0] else None
+                if home is not None and not (home.thread or "").startswith("+"):
+                    return home
+                await asyncio.sleep(0.01)
 
     async def connected(self, *names: str) -> None:
         """Return once these channels are connected. Nobody is told of that, so it is asked."""

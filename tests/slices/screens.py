@@ -232,12 +232,13 @@ class SlackScreen:
         self.slack.space.delete(where.room, message_id)
 
     def threads(self) -> dict[ThreadRef, str]:
-        roots = {m["thread_ts"]: m for m in self.slack.space.room("C1").messages if m.get("thread_ts")}
+        """Messages with replies, and what the bot itself put into the room."""
+        messages = self.slack.space.room("C1").messages
+        replied = {message.get("thread_ts") for message in messages}
         return {
-            ThreadRef(channel=self.name, space=TEAM, room="C1", thread=ts): plain(
-                seen_text(self.slack.space.message("C1", ts))
-            )
-            for ts in roots
+            ThreadRef(channel=self.name, space=TEAM, room="C1", thread=message["ts"]): plain(seen_text(message))
+            for message in messages
+            if not message.get("thread_ts") and (message["ts"] in replied or message.get("user") == BOT)
         }
 
     def said(self, where: ThreadRef) -> list[str]:

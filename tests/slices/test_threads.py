@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
 from pathlib import Path
 
 import pytest
 
-from tests.slices.harness import running, write_config
-from tests.slices.screens import PLATFORMS, Screen
+from tests.slices.harness import SECONDS, Running, running, write_config
+from tests.slices.screens import Screen
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(params=sorted(PLATFORMS))
-async def screen(request: pytest.FixtureRequest) -> AsyncIterator[Screen]:
-    async with PLATFORMS[request.param]() as made:
-        yield made
 
 
 @pytest.mark.requirement("P2")
@@ -26,7 +20,7 @@ async def test_a_message_in_a_routed_room_is_answered_in_a_thread_that_stays_bou
     file = write_config(tmp_path, [screen])
     async with running(file, [screen]) as threadmill:
         screen.says(screen.room, "say Good morning")
-        thread = await threadmill.thread(screen)
+        thread = await threadmill.home_of("assistant-1")
         await threadmill.shows(screen, thread, "Good morning")
         screen.says(thread, "say And once more")
         await threadmill.shows(screen, thread, "And once more")
@@ -44,3 +38,70 @@ async def test_a_message_in_a_routed_room_is_answered_in_a_thread_that_stays_bou
         ]
         assert await threadmill.rows("select count(*), sum(turns) from sessions") == [(1, 3)]
         assert len(screen.threads()) == 1
+
+
+@pytest.mark.requirement("P1")
+async def test_what_is_said_while_the_connection_is_cut_is_answered_once_it_is_back(
+    screen: Screen, tmp_path: Path
+) -> None:
+    file = write_config(tmp_path, [screen])
+    async with running(file, [screen]) as threadmill:
+        screen.says(screen.room, "say Here I am")
+        thread = await threadmill.home_of("assistant-1")
+        await threadmill.shows(screen, thread, "Here I am")
+        await screen.go_away()
+        await threadmill.disconnected(screen.name)
+        screen.says(thread, "say I was told of it later")
+        await screen.come_back()
+        await threadmill.shows(screen, thread, "I was told of it later")
+        await threadmill.settled()
+        assert screen.said(thread).count("I was told of it later") == 1
+
+
+@pytest.mark.requirement("P1")
+async def test_what_is_said_while_threadmill_is_not_running_is_answered_when_it_starts(
+    screen: Screen, tmp_path: Path
+) -> None:
+    file = write_config(tmp_path, [screen])
+    async with running(file, [screen]) as threadmill:
+        screen.says(screen.room, "say Here I am")
+        thread = await threadmill.home_of("assistant-1")
+        await threadmill.shows(screen, thread, "Here I am")
+        await threadmill.settled()
+    screen.says(thread, "say Nobody heard this at first")
+    async with running(file, [screen]) as threadmill:
+        await threadmill.shows(screen, thread, "Nobody heard this at first")
+        await threadmill.settled()
+        assert screen.said(thread).count("Nobody heard this at first") == 1
+
+
+async def test_edits_and_deletions_reach_a_message_that_waits(screen: Screen, tmp_path: Path) -> None:
+    file = write_config(tmp_path, [screen])
+    async with running(file, [screen]) as threadmill:
+        screen.says(screen.room, "say Here I am")
+        thread = await threadmill.home_of("assistant-1")
+        await threadmill.shows(screen, thread, "Here I am")
+        await threadmill.settled()
+        screen.says(thread, "wait 30s then say Never")
+        await threadmill.until(lambda: threadmill.application.engine.awake, "the turn runs")
+        await threadmill.command(screen, thread, "/queue followup", "get a turn each")
+        first = screen.says(thread, "say The first text")
+        await _waiting(threadmill, "say The first text")
+        screen.edits(thread, first, "say The second text")
+        await _waiting(threadmill, "say The second text")
+        if screen.name != "telegram":
+            second = screen.says(thread, "say What is taken back")
+            await _waiting(threadmill, "say The second text", "say What is taken back")
+            screen.deletes(thread, second)
+            await _waiting(threadmill, "say The second text")
+        await threadmill.command(screen, thread, "/stop", "Stopped the turn")
+        said = await threadmill.shows(screen, thread, "The second text")
+        await threadmill.settled()
+        assert not [text for text in said if "first text" in text or "taken back" in text]
+
+
+async def _waiting(threadmill: Running, *texts: str) -> None:
+    """Return once exactly these messages wait for their session."""
+    async with asyncio.timeout(SECONDS):
+        while [text for (text,) in await threadmill.rows("select text from mail where state = 'waiting' order by n")] != list(texts):
+            await asyncio.sleep(0.01)

@@ -1,0 +1,90 @@
+"""The chat commands, in each platform's own form: the same grammar, the same answers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from channels.base import ThreadRef
+from tests.slices.harness import Running, running, write_config
+from tests.slices.screens import ADAS, Screen
+
+pytestmark = pytest.mark.slow
+NAMES = "help spawn agents steer kill stop status history send focus unfocus new model queue cost retry link whoami health".split()
+
+
+async def test_every_command_answers_in_the_platforms_own_form(screen: Screen, tmp_path: Path) -> None:
+    async with running(write_config(tmp_path, [screen]), [screen]) as threadmill:
+        screen.says(screen.room, "say Good morning")
+        thread = await threadmill.home_of("assistant-1")
+        await threadmill.shows(screen, thread, "Good morning")
+        await threadmill.settled()
+        await _about_me(threadmill, screen, thread)
+        await _about_the_session(threadmill, screen, thread)
+
+
+async def _about_me(threadmill: Running, screen: Screen, thread: ThreadRef) -> None:
+    ask = threadmill.command
+    listed = await ask(screen, thread, "/help", "/spawn")
+    assert all(f"/{name}" in listed for name in NAMES)
+    assert screen.accounts[ADAS] in await ask(screen, thread, "/whoami", "role owner")
+    assert f"{screen.name}: connected" in await ask(screen, thread, "/health", "connected")
+    await ask(screen, thread, "/deadletters", "")
+
+
+async def _about_the_session(threadmill: Running, screen: Screen, thread: ThreadRef) -> None:
+    ask = threadmill.command
+    assert "idle" in await ask(screen, thread, "/status", "assistant-1")
+    assert "say Good morning" in await ask(screen, thread, "/history", "Good morning")
+    assert "idle" in await ask(screen, thread, "/agents", "assistant-1")
+    await ask(screen, thread, "/cost", "assistant-1: $0.0000")
+    await ask(screen, thread, "/model", "other: rehearsal")
+    await ask(screen, thread, "/model other", "uses other")
+    await ask(screen, thread, "/queue", "steer")
+    await ask(screen, thread, "/queue collect", "collect")
+    await ask(screen, thread, "/stop", "runs no turn")
+    await ask(screen, screen.room, "/status assistant-1", "model other")
+    await ask(screen, screen.room, "/send assistant-1 say Sent from the room", "Sent to assistant-1")
+    await threadmill.shows(screen, thread, "Sent from the room")
+    await ask(screen, thread, "/steer say Steered", "assistant-1")
+    await threadmill.shows(screen, thread, "Steered")
+    await threadmill.settled()
+    home = screen.home()
+    await ask(screen, home, "/focus assistant-1", "now talks to assistant-1")
+    screen.says(home, "say Heard in private")
+    await threadmill.shows(screen, home, "Heard in private")
+    assert not [text for text in screen.said(thread) if "Heard in private" in text]
+    await threadmill.settled()
+    await ask(screen, home, "/unfocus", "talks to no session now")
+    await ask(screen, thread, "/new", "Closed assistant-1")
+    await ask(screen, thread, "/status", "No session is bound")
+
+
+async def test_spawn_steer_stop_and_kill_from_a_room(screen: Screen, tmp_path: Path) -> None:
+    async with running(write_config(tmp_path, [screen]), [screen]) as threadmill:
+        ask = threadmill.command
+        await ask(screen, screen.room, "/spawn researcher wait 30s then say Never said", "Spawned researcher-1")
+        thread = await threadmill.home_of("researcher-1")
+        await threadmill.until(lambda: threadmill.application.engine.awake, "the turn runs")
+        assert "researcher" in screen.threads()[thread]
+        await ask(screen, thread, "/steer say Steered into it", "at its next step")
+        await ask(screen, thread, "/status", "running")
+        await ask(screen, screen.room, "/stop researcher-1", "Stopped the turn of researcher-1")
+        await threadmill.shows(screen, thread, "Steered into it")
+        await threadmill.settled()
+        await ask(screen, screen.room, "/kill researcher-1", "Killed researcher-1")
+        await ask(screen, screen.room, "/agents", "No session is alive")
+        await threadmill.settled()
+        assert "Never said" not in screen.said(thread)
+
+
+async def test_what_is_misused_or_unknown_says_what_to_do(screen: Screen, tmp_path: Path) -> None:
+    async with running(write_config(tmp_path, [screen]), [screen]) as threadmill:
+        screen.says(screen.room, "say Good morning")
+        thread = await threadmill.home_of("assistant-1")
+        await threadmill.shows(screen, thread, "Good morning")
+        await threadmill.command(screen, thread, "/steer nobody-9", "nobody-9")
+        await threadmill.command(screen, thread, "/kill nobody-9", "/agents lists them")
+        await threadmill.command(screen, thread, "/model none", "There are: default, other")
+        await threadmill.command(screen, thread, "/queue loud", "There are: steer")
