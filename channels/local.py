@@ -11,7 +11,7 @@ import asyncio
 import hashlib
 import re
 import uuid
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
@@ -46,6 +46,8 @@ LONGEST_THREAD = 80  # characters of a thread's name
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 Clock = Callable[[], datetime]
+Reword = Callable[[Outbound, str], Awaitable[None]]
+"""Puts another text and other buttons in the place of a message that was said, in the store."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +65,7 @@ class Shown:
     where: ThreadRef
     kind: str  # said, edited, typing
     message_id: str = ""
-    text: str = ""
+    part: Outbound | None = None  # what was said, or is said there now
 
 
 def _nobody_looks(_: Shown) -> None:
@@ -78,10 +80,12 @@ class LocalChannel:
         context: ChannelContext,
         *,
         shown: Callable[[Shown], None] = _nobody_looks,
+        reword: Reword | None = None,
         clock: Clock = lambda: datetime.now(UTC),
     ) -> None:
         self._context = context
         self._shown = shown
+        self._reword = reword
         self._clock = clock
         self._intake: Intake | None = None
         self._since = clock()
@@ -94,13 +98,13 @@ class LocalChannel:
     def capabilities(self) -> Capability:
         return (
             Capability.THREADS
-            | Capability.EDIT
             | Capability.BUTTONS
             | Capability.ATTACHMENTS_IN
             | Capability.ATTACHMENTS_OUT
             | Capability.TYPING
             | Capability.DIRECT
             | Capability.IDEMPOTENT_SEND
+            | (Capability.EDIT if self._reword is not None else Capability.NONE)
         )
 
     @property
@@ -170,19 +174,26 @@ class LocalChannel:
 
     async def send(self, part: Outbound) -> Receipt:
         _local(part.to, self.name)
-        self._shown(Shown(where=part.to, kind="said", message_id=part.key, text=part.text))
+        self._shown(Shown(where=part.to, kind="said", message_id=part.key, part=part))
         return Receipt(message_ids=(part.key,), sent_at=self._clock())
 
     async def edit(self, part: Outbound, message_id: str) -> None:
         _local(part.to, self.name)
-        self._shown(Shown(where=part.to, kind="edited", message_id=message_id, text=part.text))
+        if self._reword is None:
+            raise Rejected(f"{self.name} cannot change what was said")
+        await self._reword(part, message_id)
+        self._shown(Shown(where=part.to, kind="edited", message_id=message_id, part=part))
 
     async def open_thread(self, request: OpenThread) -> ThreadRef:
         """A thread named by its title. The same request names the same thread."""
         _local(request.room, self.name)
         slug = re.sub(r"[^\w]+", "-", request.title.lower()).strip("-")[:40].rstrip("-")
         unique = hashlib.sha256(request.key.encode()).hexdigest()[:6]
-        return ThreadRef(channel=self.name, room=request.room.room, thread=f"{slug or 'thread'}-{unique}")
+        thread = ThreadRef(channel=self.name, room=request.room.room, thread=f"{slug or 'thread'}-{unique}")
+        if request.first_text:
+            first = Outbound(key=request.key, to=thread, text=request.first_text)
+            self._shown(Shown(where=thread, kind="said", message_id=request.key, part=first))
+        return thread
 
     async def direct(self, account: Account) -> ThreadRef:
         if not account.startswith(f"{self.name}:"):
@@ -192,7 +203,7 @@ class LocalChannel:
     async def typing(self, where: ThreadRef) -> None:
         self._shown(Shown(where=where, kind="typing"))
 
-    async def find(self, part: Outbound, since: datetime) -> Receipt | None:
+    async def find(self, part: Outbound, since: datetime) -> Receipt | None:  # noqa: ARG002
         raise Rejected(f"{self.name} recognises a message that is sent again: nothing is to be looked up")
 
     async def fetch(self, attachment: Attachment, limit_bytes: int) -> AsyncIterator[bytes]:
@@ -201,7 +212,7 @@ class LocalChannel:
             raise Rejected(f"{attachment.name} has {len(content)} bytes, more than {limit_bytes}")
         yield content
 
-    async def live(self, where: ThreadRef, reply_to: str | None = None) -> LiveText:
+    async def live(self, where: ThreadRef, reply_to: str | None = None) -> LiveText:  # noqa: ARG002
         raise Rejected(f"{self.name} shows what is being written by itself")
 
 

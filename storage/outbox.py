@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from channels.base import ChannelName, DeliveryKey, OpenThread, Outbound, Receipt, ThreadRef
+from channels.base import ChannelName, DeliveryKey, OpenThread, Outbound, Receipt, Rejected, ThreadRef
 from channels.delivery import Delivery, DeliveryState, Head, NotYet, Said
 from storage import outbox_moves as moves
 from storage import outbox_rows as shapes
@@ -142,6 +142,18 @@ class SqliteOutbox:
 
     async def dead(self, limit: int = 20) -> list[sqlite3.Row]:
         return await self._database.read(lambda tx: tx.execute(SQL["dead"], {"limit": limit}).fetchall())
+
+    async def reword(self, part: Outbound, message_id: str) -> None:
+        """Put another text and other buttons in the place of what was said, for channels whose people look at the
+        store (`channels.local`): there a message's id is its key."""
+        buttons = rows.to_json([[button.id, button.label, button.danger] for button in part.buttons])
+        query = {"key": message_id, "place": part.to.key, "text": part.text, "buttons": buttons}
+
+        def work(tx: sqlite3.Connection) -> None:
+            if not tx.execute(SQL["reword"], query).rowcount:
+                raise Rejected(f"there is no message {message_id} in {part.to.key} any more")
+
+        await self._database.write(work)
 
     async def pending_count(self) -> int:
         return await self._database.read(lambda tx: int(tx.execute(SQL["pending_count"]).fetchone()[0]))

@@ -130,6 +130,10 @@ where n = :n and state in ('dead', 'unknown') returning lane
 -- name: drop
 update deliveries set state = 'cancelled', error = 'dropped by a person' where n = :n and state in ('dead', 'unknown')
 
+-- name: reword
+update deliveries set text = :text, body = json_set(body, '$.buttons', json(:buttons))
+where key = :key and place = :place and state = 'sent'
+
 -- name: pending_count
 select count(*) from deliveries where state in ('pending', 'sending', 'unknown') and state <> 'unknown'
 

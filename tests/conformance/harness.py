@@ -8,6 +8,9 @@ there. A rig's module is `tests/conformance/rig_<platform>.py` and defines
     async def rig(tmp_path: Path) -> AsyncIterator[Rig]: ...
 
 which starts the loopback server, opens the channel and runs it under a recording intake until it is connected.
+
+What a platform does not have (Telegram tells nobody of a deletion, a page cannot be unreachable for itself), the rig
+answers with `CannotDo`: the test is skipped with that sentence, unless it is what proves a declared capability.
 """
 
 from __future__ import annotations
@@ -32,6 +35,10 @@ class Fault(Enum):
     UNREACHABLE = "connections are refused until `heal`"
 
 
+class CannotDo(Exception):
+    """This platform has no such thing. The text says why."""
+
+
 @dataclass(slots=True)
 class Shown:
     """One message as a person sees it, in the order of the screen."""
@@ -51,10 +58,14 @@ class RecordingIntake:
     cursors: dict[str, str] = field(default_factory=dict)
     bound: list[ThreadRef] = field(default_factory=list)
     refuse: bool = False
+    refused: int = 0  # how often it refused
     arrived: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     async def accept(self, events: Sequence[Inbound], *, cursors: Mapping[str, str] = {}) -> frozenset[EventId]:
         if self.refuse:
+            self.refused += 1
+            async with self.arrived:
+                self.arrived.notify_all()
             raise NotAccepted("the disk is full (test)")
         known = {event.id for event in self.events}
         async with self.arrived:
@@ -75,6 +86,10 @@ class RecordingIntake:
         async with asyncio.timeout(timeout_seconds), self.arrived:
             await self.arrived.wait_for(lambda: len(self.events) >= count)
         return self.events
+
+    async def wait_until_refused(self, timeout_seconds: float = 10.0) -> None:
+        async with asyncio.timeout(timeout_seconds), self.arrived:
+            await self.arrived.wait_for(lambda: self.refused > 0)
 
 
 class Rig(Protocol):
@@ -110,8 +125,32 @@ class Rig(Protocol):
     async def acknowledged(self, message_id: str) -> bool:
         """Whether the platform counts the event of this message as taken by the bot."""
 
+    async def stop(self) -> None:
+        """Stop the adapter, as the end of Threadmill does. `reconnect` may follow."""
+
     async def reconnect(self) -> None:
         """Stop the adapter, throw it away, and run a new one on the same intake (a restart of Threadmill)."""
 
     async def stored_file(self, content: bytes, name: str, media_type: str) -> Attachment:
         """Put a file in the rig's attachment store, to be sent."""
+
+
+class CommandRig(Rig, Protocol):
+    """Of a platform with commands of its own."""
+
+    async def commands(self, where: ThreadRef, text: str) -> None:
+        """Ada gives a command in the platform's form; `text` is in ours: `/help`."""
+
+
+class StreamingRig(Rig, Protocol):
+    """Needed for Capability.STREAM where a preview is no message."""
+
+    async def live_shown(self, where: ThreadRef) -> str:
+        """The text that is shown there while it is being written."""
+
+
+class EphemeralRig(CommandRig, Protocol):
+    """Needed for Capability.EPHEMERAL."""
+
+    async def shown_to(self, where: ThreadRef, account: str) -> list[Shown]:
+        """What this account sees there beside what everybody sees."""
