@@ -79,7 +79,7 @@ async def test_an_interaction_is_acknowledged_only_after_its_commit(discord: Dis
     discord.intake = intake = GatedIntake()
     discord.channel = discord.new_channel()
     await discord.run()
-    await until(lambda: bool(discord.server.world.commands))
+    await discord.declared.wait()
     pressed = discord.server.world.gives_command(discord.room.room, "help")
     await intake.asked.wait()
     responses = [discord.server.world.interaction(pressed)["response"]]
@@ -109,7 +109,7 @@ async def test_what_the_inbox_refuses_is_kept_and_committed_in_order_later(disco
 async def test_an_interaction_that_could_not_be_committed_in_time_is_dropped_as_discord_told(
     discord: DiscordRig,
 ) -> None:
-    await until(lambda: bool(discord.server.world.commands))
+    await discord.declared.wait()
     discord.intake.refuse = True
     given_at = asyncio.get_running_loop().time()
     late = discord.server.world.gives_command(discord.room.room, "help")

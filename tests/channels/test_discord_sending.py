@@ -48,7 +48,8 @@ def saying(where: ThreadRef, text: str = "hello", key: str = "k", **more: Any) -
 
 
 async def shown(discord: DiscordRig, where: ThreadRef) -> list[str]:
-    return [message.text for message in await discord.shown(where)]
+    """What stands there, also for one person alone."""
+    return [str(message["content"]) for message in discord.server.world.messages[where.thread or where.room]]
 
 
 async def until(happened: Callable[[], bool], timeout_seconds: float = 5.0) -> None:
@@ -315,7 +316,7 @@ async def test_a_control_reply_goes_before_what_waits_for_the_same_room(discord:
 async def given(discord: DiscordRig, name: str = "help") -> tuple[str, dict[str, Any]]:
     """A command given by Ada and acknowledged: its answer handle and the platform's view of it."""
     world = discord.server.world
-    await until(lambda: bool(world.commands))
+    await discord.declared.wait()
     interaction_id = world.gives_command(discord.room.room, name)
     await until(lambda: world.interaction(interaction_id)["response"] is not None)
     event = discord.intake.events[-1]
@@ -385,7 +386,7 @@ async def test_a_pressed_button_is_answered_in_the_room_or_privately(discord: Di
 
 async def test_a_message_is_handed_to_an_agent_from_its_menu(discord: DiscordRig) -> None:
     world = discord.server.world
-    await until(lambda: bool(world.commands))
+    await discord.declared.wait()
     message = await discord.says(discord.room, "fix the build")
     world.hands_over(discord.room.room, message, "Hand to an agent")
     event = (await discord.intake.wait_for(2))[-1]

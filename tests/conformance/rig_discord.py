@@ -25,6 +25,7 @@ from channels.discord import Settings, create
 from channels.discord.adapter import DiscordChannel
 from tests.conformance.harness import Fault, RecordingIntake, Shown
 from tests.fakes.discord import DiscordServer
+from tests.fakes.discord.world import EPHEMERAL
 
 NAME = ChannelName("discord")
 COMMANDS = (
@@ -73,6 +74,11 @@ class DiscordRig:
         self.channel = self.new_channel()
 
     @property
+    def declared(self) -> asyncio.Event:
+        """Set once the adapter has declared its commands."""
+        return self.server.world.declared
+
+    @property
     def room(self) -> ThreadRef:
         return ThreadRef(channel=NAME, space=self.server.world.guild_id, room=self.server.world.room)
 
@@ -104,6 +110,13 @@ class DiscordRig:
         self.server.world.presses(_id(where), message_id, button_id)
 
     async def shown(self, where: ThreadRef) -> list[Shown]:
+        return self._seen(where, None)
+
+    async def shown_to(self, where: ThreadRef, account: str) -> list[Shown]:
+        """See `harness.EphemeralRig`."""
+        return self._seen(where, account.partition(":")[2])
+
+    def _seen(self, where: ThreadRef, only_by: str | None) -> list[Shown]:
         world = self.server.world
         return [
             Shown(
@@ -114,7 +127,18 @@ class DiscordRig:
                 by_bot=message["author"]["id"] == world.bot,
             )
             for message in world.messages.get(_id(where), [])
+            if (message["for_user"] if message["flags"] & EPHEMERAL else None) == only_by
         ]
+
+    async def commands(self, where: ThreadRef, text: str) -> None:
+        """See `harness.CommandRig`. Discord's form asks for each argument; the last takes the rest."""
+        name, _, rest = text.removeprefix("/").partition(" ")
+        async with asyncio.timeout(10):
+            await self.declared.wait()
+        spec = next(spec for spec in COMMANDS if spec.name == name)
+        words = rest.split(maxsplit=max(0, len(spec.options) - 1))
+        options = {option.name: word for option, word in zip(spec.options, words, strict=False)}
+        self.server.world.gives_command(_id(where), name, options)
 
     async def typing_shown(self, where: ThreadRef) -> bool:
         return _id(where) in self.server.world.typing

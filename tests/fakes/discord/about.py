@@ -83,4 +83,5 @@ class About:
             check_command(command)
         self._world.commands = declared
         self._world.command_writes += 1
+        self._world.declared.set()
         return list(declared)

@@ -6,6 +6,7 @@ Whatever happens is told to `tell`, which the gateway sets.
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import time
 from collections.abc import Callable
@@ -40,6 +41,7 @@ class World:
         self.thread_members: dict[str, set[str]] = {}
         self.commands: list[Json] = []
         self.command_writes = 0
+        self.declared = asyncio.Event()
         self.interactions: dict[str, Json] = {}  # by token
         self.may_not_post: set[str] = set()
         self.may_not_see: set[str] = set()
