@@ -68,7 +68,7 @@ async def test_text_goes_out_with_entities_and_without_previews(rig):
 async def test_a_reply_whose_message_is_gone_is_said_all_the_same(rig):
     message = await rig.says(PRIVATE, "question")
     await rig.channel.send(outbound("answer", reply_to=message))
-    await rig.deletes(PRIVATE, message)
+    rig.world.deletes(ADA, int(message))
     await rig.channel.send(outbound("late answer", reply_to=message))
     answer, late = rig.world.in_topic(ADA, None)
     assert answer["reply_to_message"]["text"] == "question"

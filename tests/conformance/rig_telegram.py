@@ -15,6 +15,7 @@ from channels.base import (
     Channel,
     ChannelContext,
     ChannelName,
+    Kind,
     ThreadRef,
     Unavailable,
 )
@@ -65,6 +66,7 @@ class TelegramRig:
     room: ThreadRef = field(default_factory=lambda: ThreadRef(channel=NAME, room=str(FORUM)))
     ada_account: str = f"{NAME}:{ADA}"
     stranger_account: str = f"{NAME}:{EVE}"
+    silent: frozenset[Kind] = frozenset({Kind.DELETE})  # Telegram tells a bot nothing of deletions
 
     def __post_init__(self) -> None:
         self.context = ChannelContext(name=NAME, files=self.files)
@@ -110,6 +112,11 @@ class TelegramRig:
 
     async def deletes(self, where: ThreadRef, message_id: str) -> None:
         self.world.deletes(_chat(where), int(message_id))
+
+    async def commands(self, where: ThreadRef, text: str) -> None:
+        """In a group, the menu adds whom the command is for."""
+        name, _, arguments = text.partition(" ")
+        self.world.says(_chat(where), f"{name}@threadmill_bot {arguments}".rstrip(), topic=_topic(where))
 
     async def presses(self, where: ThreadRef, message_id: str, button_id: str) -> None:
         self.world.presses(_chat(where), int(message_id), button_id)
