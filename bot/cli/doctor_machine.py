@@ -67,7 +67,7 @@ def python() -> CheckResult:
 
 
 def packages() -> CheckResult:
-    from bot.__main__ import foreign_package
+    from bot.cli.packages import foreign_package
 
     stranger = foreign_package(Path(__file__).resolve().parent.parent.parent)
     return ok("all four folders are ours") if stranger is None else failed(stranger, "make a new environment")
