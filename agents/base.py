@@ -223,6 +223,7 @@ class Answer:
 
     to: ThreadRef | None
     reply_to: str | None = None  # message id there
+    report_to: tuple[ThreadRef, ...] = ()  # nobody in particular asked (a monitor's finding): said in all of these
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

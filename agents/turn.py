@@ -56,6 +56,9 @@ from channels.base import DeliveryKey, Outbound
 
 log = structlog.get_logger("turn")
 
+NOTHING = "NOTHING"
+"""What an agent answers that has nothing to report."""
+
 _CRASHES = 3  # in a row on the same step: then the session is parked and the person told
 
 
@@ -153,7 +156,7 @@ class _Turn:
         self.streamed = ""
 
     async def run(self) -> None:
-        place = self._answer.to.key if self._answer.to else None
+        place = self._answer.to.key if self._answer.to and not self._reports() else None  # nobody waits for a report
         self._publish("turn", turn=self._claim.turn, agent=self._session.agent, place=place)
         if not await self._finish_calls():
             return
@@ -163,7 +166,8 @@ class _Turn:
             calls = [block for block in finished.blocks if isinstance(block, ToolCall)]
             step = _model_step(finished, asked)
             if calls:
-                await self._commit([step], say=self._say(text_of(finished.blocks)), doing="thinking")
+                said = () if self._reports() else self._say(text_of(finished.blocks))
+                await self._commit([step], say=said, doing="thinking")
                 if not await self._finish_calls():
                     return
             elif finished.stop is Stop.PAUSED:
@@ -203,7 +207,9 @@ class _Turn:
         text = text_of(finished.blocks)
         note = _note(finished)
         said = "\n\n".join(part for part in (text, note) if part)
-        if not said and not any(entry.step.kind is StepKind.MODEL for entry in self._this_turn()):
+        if self._reports():
+            said = "" if said.strip(" \n.*`") in {"", NOTHING} else said
+        elif not said and not any(entry.step.kind is StepKind.MODEL for entry in self._this_turn()):
             said = "*The model gave an empty answer. /retry asks again.*"
         outcome = Outcome.STOPPED if self._stopping else Outcome.DONE
         committed = await self._parts.journal.end_turn(
@@ -365,9 +371,17 @@ class _Turn:
         if self._answer.to is None or not text.strip():
             return ()
         number = sum(entry.step.kind is StepKind.MODEL for entry in self._this_turn())
-        key = DeliveryKey(f"{self._claim.turn}/{suffix or number}")
+        key = f"{self._claim.turn}/{suffix or number}"
         reply_to = self._answer.reply_to if self._answer.to.thread is None else None
-        return (Outbound(key=key, to=self._answer.to, text=text, reply_to=reply_to),)
+        first = Outbound(key=DeliveryKey(key), to=self._answer.to, text=text, reply_to=reply_to)
+        copies = [place for place in self._answer.report_to if place != self._answer.to]
+        return (first, *(Outbound(key=DeliveryKey(f"{key}@{place.key}"), to=place, text=text) for place in copies))
+
+    def _reports(self) -> bool:
+        """Whether this turn makes a report that no person asked for: then only its last answer is said, in every
+        place that it is for, and the answer NOTHING (or none) is not said at all."""
+        inputs = [entry.step.body["mail"] for entry in self._this_turn() if entry.step.kind is StepKind.INPUT]
+        return bool(self._answer.report_to) and not any(item["kind"] == "person" for mail in inputs for item in mail)
 
     def _cost(self, step: NewStep) -> None:
         if step.model:

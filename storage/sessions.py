@@ -40,7 +40,7 @@ class SqliteSessions:
         self._signals = signals
 
     async def spawn(self, spawn: Spawn, now: datetime, opening: OpenThread | None = None) -> Spawned:
-        spawned = await self._database.write(lambda tx: _spawn(tx, spawn, opening, now))
+        spawned = await self._database.write(lambda tx: make_session(tx, spawn, opening, now))
         if opening is not None and spawned.session.home is not None:
             self._signals.said(spawned.session.home.key)
         if spawn.mail is not None:
@@ -215,7 +215,8 @@ def _row(tx: sqlite3.Connection, id: str) -> sqlite3.Row | None:
     return row
 
 
-def _spawn(tx: sqlite3.Connection, spawn: Spawn, opening: OpenThread | None, now: datetime) -> Spawned:
+def make_session(tx: sqlite3.Connection, spawn: Spawn, opening: OpenThread | None, now: datetime) -> Spawned:
+    """Make a session with what belongs to it, within somebody's transaction. Raises Refused."""
     known = tx.execute(SQL["session_by_key"], {"key": spawn.key}).fetchone()
     if known is not None:
         return Spawned(session=rows.session(known), new=False)

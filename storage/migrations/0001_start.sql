@@ -100,6 +100,8 @@ create table sessions (
     turn            text,                    -- the turn that runs or is to be resumed
     answer_to       text,                    -- where that turn's answer belongs
     answer_reply    text,                    -- and the message id that it answers there
+    answer_report   integer not null default 0, -- 1: it is a report, said in every place of report_to
+    report_to       text,                    -- JSON list of places; null: it answers only where it was asked
     wake_at         integer,                 -- a waiting session is woken then at the latest
     summary_step    integer not null default 0, -- the conversation begins at this step
     result          text,
@@ -262,15 +264,22 @@ create index audit_session on audit (session, n);
 
 create table monitors (
     name       text primary key,
-    definition text not null,           -- JSON, of those made in chat; '{}' for the configuration's
+    definition text not null,           -- JSON (agents.monitors.base.to_json), of the configuration's too
     source     text not null,           -- config, chat
+    cause      text unique,             -- what made it, when that was in chat: made once
     paused     integer not null default 0,
     anchor_at  integer not null,        -- intervals count from here
+    settled_at integer not null default 0, -- everything scheduled up to here was fired or left out
     digest     text,                    -- of what was last seen
     content    text,                    -- what was last seen, for the difference
+    etag       text,
+    modified   text,                    -- its Last-Modified
     session    text,
     last_fired integer,
     last_error text,
+    failures   integer not null default 0, -- checks in a row that failed
+    told_failing  integer not null default 0,
+    told_flooding integer,              -- when its places were told last that it reports too much
     changed_at integer not null
 ) without rowid;
 
@@ -281,10 +290,13 @@ create table firings (
     state        text not null default 'claimed', -- claimed, done, failed, skipped
     holder       text not null,
     outcome      text,
+    asked        integer not null default 0, -- by a person, out of turn
     started_at   integer not null,
     ended_at     integer
 ) without rowid;
 create index firings_monitor on firings (monitor, scheduled_at);
+create index firings_quiet on firings (monitor, scheduled_at) where outcome = 'unchanged';
+create index firings_claimed on firings (key) where state = 'claimed';
 
 -- Buttons that were shown: an opaque id, what it means, who may press it.
 create table buttons (

@@ -79,7 +79,7 @@ delete from places where place = :place
 
 -- name: blank_session
 update sessions set owner = :nobody, owner_name = '', task = '', result = null, doing = '', label = id, home = null,
-    answer_to = null, answer_reply = null
+    answer_to = null, answer_reply = null, answer_report = 0, report_to = null
 where id = :session
 
 -- name: delete_session_buttons

@@ -93,7 +93,7 @@ update mail set text = :text where inbox = :inbox and state = 'waiting'
 
 -- name: claim
 update sessions set epoch = epoch + 1, holder = :holder, state = :state, turn = :turn, turns = :turns, crashes = :crashes,
-    active_at = :now, wake_at = null, answer_to = :answer_to, answer_reply = :answer_reply
+    active_at = :now, wake_at = null, answer_to = :answer_to, answer_reply = :answer_reply, answer_report = :answer_report
 where id = :id returning *
 
 -- name: insert_turn
@@ -121,7 +121,8 @@ select * from steps where session = :session order by n desc limit :limit
 update sessions set summary_step = :n where id = :session
 
 -- name: progressed
-update sessions set active_at = :now, crashes = 0, doing = coalesce(:doing, doing), answer_to = :answer_to, answer_reply = :answer_reply
+update sessions set active_at = :now, crashes = 0, doing = coalesce(:doing, doing), answer_to = :answer_to, answer_reply = :answer_reply,
+    answer_report = :answer_report
 where id = :id
 
 -- name: spend_session
