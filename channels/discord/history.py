@@ -145,8 +145,9 @@ class Histories:
     async def _asked(self, ask: Callable[[], Awaitable[Answer]]) -> Answer:
         """Ask until there is an answer. Raises discord.HTTPException when it is no, Unavailable when there is none."""
         failures = 0
-        async with self._slots, asyncio.timeout(_LONGEST_RATE_LIMIT_SECONDS):
-            while failures < len(_RETRY_SECONDS):
+        deadline = asyncio.get_running_loop().time() + _LONGEST_RATE_LIMIT_SECONDS
+        async with self._slots:
+            while failures < len(_RETRY_SECONDS) and asyncio.get_running_loop().time() < deadline:
                 try:
                     return await ask()
                 except discord.RateLimited as error:

@@ -117,6 +117,8 @@ class Receiver:
 
     async def _catch_up(self) -> None:
         bound = [place_at(where) for where in await self._intake.bound_threads()]
+        # A thread that is still to be opened has no id of Discord's yet.
+        bound = [place for place in bound if place.channel_id.isdecimal()]
         known = {place.channel_id for place in bound}
         bound += [Place(room=room) for room in self._direct_rooms if room not in known]
         for place in bound:

@@ -186,6 +186,24 @@ async def test_a_thread_that_the_gateway_did_not_name_is_looked_up_and_holds_up_
     }
 
 
+async def test_a_server_that_tells_nothing_of_its_rooms_is_heard_nevertheless(discord: DiscordRig) -> None:
+    await discord.stop()
+    discord.server.gateway.tell_guilds = False
+    discord.server.world.may_not_see.add(discord.room.room)
+    discord.channel = discord.new_channel()
+    await discord.run()
+    await discord.says(discord.room, "hello")
+    (event,) = await discord.intake.wait_for(1)
+    assert event.where == discord.room
+
+
+async def test_a_bound_thread_that_is_still_to_be_opened_is_no_trouble(discord: DiscordRig) -> None:
+    discord.intake.bound.append(ThreadRef(channel=NAME, space="1", room="2", thread="+s1"))
+    await discord.reconnect()
+    await discord.says(discord.room, "hello")
+    await discord.intake.wait_for(1)
+
+
 @pytest.mark.requirement("P1")
 @pytest.mark.requirement("P3")
 async def test_events_that_are_swapped_or_repeated_arrive_once_each_and_move_the_position_forwards_only(
@@ -417,6 +435,7 @@ async def test_live_events_wait_behind_the_history_of_their_thread_and_no_other(
     ]
 
 
+@pytest.mark.slow
 async def test_hundreds_of_threads_are_read_without_breaking_a_limit_or_holding_up_an_answer(
     discord: DiscordRig,
 ) -> None:
@@ -514,6 +533,10 @@ async def test_a_long_outage_ends_the_run_and_the_next_one_reads_what_was_missed
 
 
 async def test_a_preview_that_a_crash_left_behind_is_taken_away(discord: DiscordRig) -> None:
+    await discord.stop()
+    discord.channel = quick_channel(discord.server)
+    await discord.run()
+    identified = discord.server.gateway.identified
     where = thread_in(discord)
     await discord.says(where, "think")
     await discord.intake.wait_for(1)
@@ -522,7 +545,7 @@ async def test_a_preview_that_a_crash_left_behind_is_taken_away(discord: Discord
     await until(lambda: len(discord.server.world.messages[where.thread or ""]) == 2)
     await discord.drop_connections()
     discord.server.gateway.forget_sessions()
-    await until(lambda: discord.server.gateway.identified == 2, 8.0)
+    await discord.server.gateway.wait_until(lambda: discord.server.gateway.identified == identified + 1)
     await discord.says(where, "still there?")
     await discord.intake.wait_for(2)
     assert len(await discord.shown(where)) == 3  # it is still being written

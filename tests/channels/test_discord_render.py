@@ -169,7 +169,7 @@ _BLOCK = st.one_of(
 _DOCUMENT = st.lists(_BLOCK, min_size=1, max_size=12).map("\n\n".join)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(_DOCUMENT)
 def test_every_part_of_any_document_is_taken_by_discord_and_no_text_is_lost(document: str) -> None:
     parts = pieces(document, MESSAGE_UNITS)
@@ -178,7 +178,7 @@ def test_every_part_of_any_document_is_taken_by_discord_and_no_text_is_lost(docu
     assert share_kept(document, parts) >= 0.999
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.text(max_size=6000))
 def test_any_text_at_all_is_taken(text: str) -> None:
     for part in split(message(text or "x")):

@@ -299,7 +299,7 @@ async def test_discords_own_limits_are_never_hit(discord: DiscordRig) -> None:
 
 
 async def test_a_control_reply_goes_before_what_waits_for_the_same_room(discord: DiscordRig) -> None:
-    discord.server.limits.rules["post"] = (1, 0.4)
+    discord.server.limits.rules["post"] = (1, 0.15)
     await discord.channel.send(saying(discord.room, "first", key="first"))
     waiting = [asyncio.create_task(discord.channel.send(saying(discord.room, f"w{n}", key=f"w{n}"))) for n in range(4)]
     await asyncio.sleep(0)
