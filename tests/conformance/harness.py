@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
 
-from channels.base import Attachment, Channel, EventId, Inbound, NotAccepted, ThreadRef
+from channels.base import Attachment, Channel, EventId, Inbound, Kind, NotAccepted, ThreadRef
 
 
 class Fault(Enum):
@@ -133,6 +133,12 @@ class Rig(Protocol):
 
     async def stored_file(self, content: bytes, name: str, media_type: str) -> Attachment:
         """Put a file in the rig's attachment store, to be sent."""
+
+
+class SilentRig(Rig, Protocol):
+    """Of a platform that does not tell its bots everything."""
+
+    silent: frozenset[Kind]
 
 
 class CommandRig(Rig, Protocol):
