@@ -8,6 +8,7 @@ goes into the next one together, sorted by Slack's own timestamps. Rooms do not 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +21,7 @@ Payload = Mapping[str, Any]
 SEEN = "seen"
 """The cursor: the `ts` of the newest message that was committed."""
 
+CLOCK_SECONDS = 60.0
 SETTLE_SECONDS = 0.01
 """Events that Slack sends at one moment may overtake each other: so long they are collected and sorted. What people
 press and command is not held up by it."""
@@ -85,6 +87,15 @@ class Arrivals:
         """Commit events that came another way (the history)."""
         if events:
             await self._intake.accept(events, cursors=self._cursors(events))
+
+    async def begin(self) -> None:
+        """The first connection ever: what is missed from now on is missed. (Slack's clock may be behind ours.)"""
+        cursor = f"{time.time() - CLOCK_SECONDS:.6f}"
+        try:
+            await self._intake.accept((), cursors={SEEN: cursor})
+        except NotAccepted:
+            return
+        self._seen = self._seen or cursor
 
     async def _work(self, name: str, room: _Room) -> None:
         while True:

@@ -39,6 +39,9 @@ HAND_OVER = "threadmill_hand_over"
 STOP_BUTTON = "threadmill:stop"
 """The Stop button of a message that is being written: pressing it is the stop command."""
 
+ASKED_BY = "user:"
+"""Begins an `answer_with` that names the person to whom a private answer is shown; others are addresses."""
+
 ROOM_KINDS = {
     "channel_archive": Kind.THREAD_ARCHIVED,
     "group_archive": Kind.THREAD_ARCHIVED,
@@ -176,6 +179,7 @@ def spoken(message: Message, reader: Reader, *, now: datetime, addressed: bool =
             attachments=attachments,
             mentioned=mentioned or addressed or message.parent_user_id == reader.me.user,
             direct=direct,
+            answer_with=ASKED_BY + user if kind is Kind.COMMAND and not direct else None,
         )
     ]
 
@@ -295,6 +299,7 @@ def _stopped(event: RoomEvent, callback: EventCallback, reader: Reader, now: dat
             text="/stop",
             sent_at=ts_time(event.event_ts, now),
             direct=_direct(event.channel),
+            answer_with=None if _direct(event.channel) else ASKED_BY + event.user,
         )
     ]
 

@@ -154,6 +154,7 @@ class Reception:
     async def _catch_up(self, intake: Intake, arrivals: Arrivals, group: asyncio.TaskGroup) -> None:
         seen = await intake.cursor(SEEN)
         if not seen:
+            await arrivals.begin()
             return
         backfill = Backfill(self._client, self._calls, arrivals, self._read)
         backfill.hold(await intake.bound_threads())

@@ -37,7 +37,7 @@ from channels.slack.errors import UNFIT, retry_after, word_of
 from channels.slack.files import safe_name, share, shared_as, upload
 from channels.slack.history import messages_in
 from channels.slack.live import Left, Previews
-from channels.slack.normalize import Identity, ts_order, ts_time
+from channels.slack.normalize import ASKED_BY, Identity, ts_order, ts_time
 from channels.slack.pace import PATIENCE_SECONDS, Pace
 from channels.slack.render import blocks, mrkdwn, plain_blocks, quoted, split_text
 from channels.slack.status import Status
@@ -93,12 +93,16 @@ class Speech:
     async def send(self, part: Outbound, *, me: Identity) -> Receipt:
         handle = part.answer_with or ""
         if _only_for_one(part):
-            return await self._answer(_for_one(part), handle, visible=False)
+            if not handle.startswith(ASKED_BY):
+                return await self._answer(_for_one(part), handle, visible=False)
+            whispered = await self._whisper(_for_one(part), handle.removeprefix(ASKED_BY))
+            if whispered is not None:
+                return whispered
         await self._turn(part)
         try:
             receipt = await (self._say_with_files(part, me) if part.attachments else self._say(part))
         except Rejected:
-            if not handle or part.attachments:
+            if not handle or handle.startswith(ASKED_BY) or part.attachments:
                 raise
             # A command can be typed where the bot is no member; its own address works there all the same.
             return await self._answer(part, handle, visible=True)
@@ -208,6 +212,27 @@ class Speech:
         if not isinstance(ts, str) or not ts:
             raise UnknownOutcome("Slack took the message but gave no id")
         return _receipt(ts)
+
+    async def _whisper(self, part: Outbound, user: str) -> Receipt | None:
+        """Only this person sees it, in the place of the question, until they reload. None: this server has no
+        whispering, so it is said aloud, as on any platform without."""
+
+        def whisper(form: Form) -> Awaitable[Any]:
+            return self._client.chat_postEphemeral(channel=part.to.room, thread_ts=part.to.thread, user=user, **form)
+
+        async def known(form: Form) -> Any:
+            try:
+                return await whisper(form)
+            except SlackApiError as error:
+                if word_of(error) == "unknown_method":
+                    return None
+                raise
+
+        answer = await self._fitting(part, "answer one person", known, says=True)
+        if answer is None:
+            return None
+        ts = answer.get("message_ts")
+        return _receipt(ts if isinstance(ts, str) else "")
 
     async def _answer(self, part: Outbound, address: str, *, visible: bool) -> Receipt:
         """Through the address that came with a command or a button (five times, for thirty minutes)."""
@@ -328,10 +353,12 @@ def _metadata(part: Outbound) -> dict[str, Any]:
 def _only_for_one(part: Outbound) -> bool:
     """Whether the answer is shown to the asker alone: a private one, and the reply to a native command or a button.
 
-    What was asked in words is answered in words, for everybody there. Slack shows no files to one person: a reply
-    with files that is not private goes to the room.
+    Slack shows no files to one person: a reply with files that is not private goes to the room.
     """
-    return bool(part.answer_with) and (part.private or (part.control and not part.attachments))
+    handle = part.answer_with
+    if not handle:
+        return False
+    return part.private or (part.control and not part.attachments and not handle.startswith(ASKED_BY))
 
 
 def _for_one(part: Outbound) -> Outbound:

@@ -415,13 +415,31 @@ async def test_an_edit_whose_answer_was_lost_may_simply_be_repeated(slack: Slack
     assert [message.text for message in await slack.shown(slack.room)] == ["two"]
 
 
-async def test_what_was_asked_in_words_is_answered_in_the_thread(slack: SlackRig):
+async def test_a_private_answer_to_a_command_in_a_thread_is_seen_by_the_asker_only(slack: SlackRig):
     root = await slack.says(slack.room, "root")
     thread = ThreadRef(channel=slack.room.channel, space="T1", room="C1", thread=root)
-    await slack.says(thread, "!kill all")
+    await slack.says(thread, "!cost")
     event = (await slack.intake.wait_for(2))[-1]
-    answer = said(slack, "killed", to=thread, control=True, private=True, answer_with=event.answer_with)
-    await slack.channel.send(answer)
+    await slack.channel.send(said(slack, "3 cents", to=thread, private=True, answer_with=event.answer_with))
+    [whisper] = slack.slack.space.ephemerals
+    assert (whisper["user"], whisper["thread_ts"], whisper["text"]) == ("U1", root, "3 cents")
+    await slack.channel.send(said(slack, "killed", to=thread, control=True, answer_with=event.answer_with))
+    assert last(slack)["text"] == "killed"
+
+
+async def test_a_private_answer_in_a_direct_message_is_said_for_good(slack: SlackRig):
+    direct = await slack.channel.direct(Account(slack.ada_account))
+    await slack.says(direct, "!cost")
+    [event] = await slack.intake.wait_for(1)
+    await slack.channel.send(said(slack, "3 cents", to=direct, private=True, answer_with=event.answer_with))
+    assert last(slack, direct.room)["text"] == "3 cents"
+
+
+async def test_a_server_that_cannot_whisper_gets_the_answer_said_aloud(slack: SlackRig):
+    slack.slack.methods.gone.add("chat.postEphemeral")
+    root = await slack.says(slack.room, "root")
+    thread = ThreadRef(channel=slack.room.channel, space="T1", room="C1", thread=root)
+    await slack.channel.send(said(slack, "killed", to=thread, private=True, answer_with="user:U1"))
     assert (await slack.shown(thread))[-1].text == "killed"
 
 

@@ -125,6 +125,13 @@ class SlackRig:
     async def presses(self, where: ThreadRef, message_id: str, button_id: str) -> None:
         self.slack.press(where.room, message_id, button_id)
 
+    async def commands(self, where: ThreadRef, text: str) -> None:
+        """Slack has slash commands outside of threads only; in them a command is written."""
+        if where.thread:
+            await self.says(where, "!" + text.removeprefix("/"))
+        else:
+            self.slack.command(where.room, text.removeprefix("/"))
+
     # What people see ----------------------------------------------------------------------------------------
 
     async def shown(self, where: ThreadRef) -> list[Shown]:
@@ -135,6 +142,17 @@ class SlackRig:
             if here and message.get("subtype") != "tombstone":
                 found.append(self._seen(message))
         return found
+
+    async def shown_to(self, where: ThreadRef, account: str) -> list[Shown]:
+        whispered = [
+            message
+            for message in self.slack.space.ephemerals
+            if (message["channel"], message["thread_ts"], message["user"]) == (where.room, where.thread, _user(account))
+        ]
+        # Only whoever gave a slash command holds its answer's address; here that is Ada.
+        answers = [answer for answer in self.slack.answers if answer["response_type"] == "ephemeral"]
+        seen = whispered + (answers if account == self.ada_account else [])
+        return [Shown(message_id=message.get("ts", ""), text=seen_text(message)) for message in seen]
 
     async def typing_shown(self, where: ThreadRef) -> bool:
         key = (where.room, where.thread or "")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
-SAYING = frozenset({"chat.postMessage", "files.completeUploadExternal", "response_url"})
+SAYING = frozenset({"chat.postMessage", "chat.postEphemeral", "files.completeUploadExternal", "response_url"})
 
 
 @dataclass

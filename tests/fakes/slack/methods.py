@@ -13,6 +13,7 @@ from tests.fakes.slack.workspace import APP, BOT, BOT_ID, TEAM, Json, Refused, W
 SCOPES = {
     "chat.postMessage": "chat:write",
     "chat.update": "chat:write",
+    "chat.postEphemeral": "chat:write",
     "chat.delete": "chat:write",
     "chat.startStream": "chat:write",
     "chat.appendStream": "chat:write",
@@ -53,6 +54,7 @@ class Methods:
             "auth.test": self._auth_test,
             "apps.connections.open": self._connections_open,
             "chat.postMessage": self._post_message,
+            "chat.postEphemeral": lambda args: {"message_ts": self._space.whisper(args)["ts"]},
             "chat.update": self._update,
             "conversations.history": self._history,
             "conversations.replies": self._replies,

@@ -80,6 +80,8 @@ class FakeSlack:
             for connection in list(self._runner.server.connections):
                 if connection.transport is not None:
                     connection.transport.abort()
+        for _ in range(10):  # until the other ends, in this process, have heard of it too
+            await asyncio.sleep(0)
 
     async def come_back(self) -> None:
         if self._site is None and self._runner is not None:

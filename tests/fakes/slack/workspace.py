@@ -67,6 +67,7 @@ class Workspace:
         self.people = {"U1": "Ada", "U9": "Mallory", BOT: "threadmill"}
         self.rooms = {"C1": Room("C1", "general", {BOT, *self.people})}
         self.files: dict[str, StoredFile] = {}
+        self.ephemerals: list[Json] = []
         self.statuses: dict[tuple[str, str], str] = {}
         self._last = 0.0
         self._numbers: dict[str, int] = {}
@@ -213,6 +214,15 @@ class Workspace:
         if args.get("metadata"):
             message["metadata"] = checked_metadata(args["metadata"])
         self.changed(args["channel"], before, message)
+        return message
+
+    def whisper(self, args: Json) -> Json:
+        room = self.writable(str(args.get("channel", "")), args.get("thread_ts"))
+        if args.get("user") not in room.members:
+            raise Refused("user_not_in_channel")
+        message = {"ts": self.now(), "channel": room.id, "user": args["user"], **content_of(args)}
+        message["thread_ts"] = args.get("thread_ts")
+        self.ephemerals.append(message)
         return message
 
     def open_direct(self, users: str) -> Room:
