@@ -335,7 +335,8 @@ class Channel(Protocol):
         """Replace a message's text and buttons. Needs Capability.EDIT."""
 
     async def open_thread(self, request: OpenThread) -> ThreadRef:
-        """Open a thread. Raises NoThreads where there are none."""
+        """Open a thread. Raises NoThreads where there are none. The same request comes again when its answer was
+        lost: under an anchor it gives the thread that is there."""
 
     async def direct(self, account: Account) -> ThreadRef:
         """The private place of this account and the bot. Raises Rejected when there is none."""
