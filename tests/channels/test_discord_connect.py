@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from urllib.parse import parse_qs, urlsplit
 
@@ -135,3 +137,8 @@ def test_the_invitation_asks_for_exactly_what_is_needed() -> None:
         "permissions": [str(sum(PERMISSIONS.values()))],
     }
     assert "Message Content Intent" in GUIDE
+
+
+def test_importing_the_package_does_not_import_the_library() -> None:
+    look = "import sys, channels.discord, channels.discord.connect; sys.exit('discord' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", look], check=False, timeout=30).returncode == 0
