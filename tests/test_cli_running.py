@@ -182,7 +182,9 @@ class Terminal:
 
 
 def test_chat_on_a_terminal_streams_steers_stops_and_leaves(mill: Started) -> None:
+    assert answers(mill, "say hello", thread="terminal") == ["hello"]  # so that a session is bound and watched
     terminal = Terminal(mill, "terminal")
+    terminal.wait_for("hello")  # what was said before
     terminal.wait_for("› ")
     terminal.type("say good morning\n")
     terminal.wait_for("good morning\r\n")  # as it was typed
