@@ -140,12 +140,10 @@ def test_check_names_every_mistake_and_ends_with_two(capsys: pytest.CaptureFixtu
     assert run(["check", "--config", "bad.toml"]) == 2
     told = capsys.readouterr()
     assert told.out == ""
-    assert told.err.splitlines() == [
-        "bad.toml:2: web.port: write a whole number without quotes, such as 5",
-        "bad.toml:3: weeb: there is no such table; did you mean 'web'? (known: access, agents, bot, channels,"
-        " delivery, limits, logs, models, monitors, people, retention, routes, web)",
-        "2 to put right",
-    ]
+    port, table, count = told.err.splitlines()
+    assert port == "bad.toml:2: web.port: write a whole number without quotes, such as 5"
+    assert table.startswith("bad.toml:3: weeb: there is no such table; did you mean 'web'? (known: access, agents,")
+    assert count == "2 to put right"
 
 
 def test_check_tells_programs_as_json(capsys: pytest.CaptureFixture[str]) -> None:
