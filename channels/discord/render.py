@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from markdown_it.tree import SyntaxTreeNode
 
@@ -27,8 +28,6 @@ _ADDRESS = re.compile(r"https?://[^\s<>]+")
 _LANGUAGE = re.compile(r"[A-Za-z0-9_+\-.#]+")
 _LINE_START = re.compile(r"#{1,6}(?=\s|$)|-#(?=\s)|>|[-+](?=\s|$)|\d{1,9}(?=[.)](\s|$))|(?=[-=:| ]*[-=][-=:| ]*$)")
 _NOTHING_SPECIAL = re.compile(r"[^\W\d_][^\\`*_~|\[\]<>#&!\n\r\t]*(?<=\S)")
-"""One line that means the same everywhere: most of what is said."""
-
 _ENTITY = re.compile(r"&#?\w+;")
 _ZERO_WIDTH_SPACE = "\u200b"
 _FENCE = "```"
@@ -72,7 +71,7 @@ def units(text: str) -> int:
 
 def render(text: str) -> str:
     """A whole text in Discord's dialect."""
-    if _NOTHING_SPECIAL.fullmatch(text):
+    if is_plain(text):
         return text
     shown = ""
     for block in blocks(text):
@@ -80,9 +79,15 @@ def render(text: str) -> str:
     return shown
 
 
-def blocks(text: str) -> list[Block]:
+def is_plain(text: str) -> bool:
+    """Whether a text is one line that means the same everywhere."""
+    return _NOTHING_SPECIAL.fullmatch(text) is not None
+
+
+@lru_cache(maxsize=32)  # a message is rendered to be split, and again to be sent
+def blocks(text: str) -> Sequence[Block]:
     """The blocks of a text, in order."""
-    return [block for child in parse(text).children for block in _blocks(child)]
+    return tuple(block for child in parse(text).children for block in _blocks(child))
 
 
 def block_text(block: Block) -> str:

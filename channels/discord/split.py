@@ -25,6 +25,7 @@ from channels.discord.render import (
     common,
     cut_atom,
     flow_text,
+    is_plain,
     units,
 )
 
@@ -39,6 +40,8 @@ _FILE_NOTE = "-# The whole text is in the file."
 
 def split(message: Outbound) -> Sequence[Outbound]:
     """See `Channel.split`."""
+    if units(message.text) <= MESSAGE_UNITS and is_plain(message.text):
+        return (message,)
     texts = pieces(message.text, MESSAGE_UNITS)
     if len(texts) <= 1:
         if units(message.text) <= MESSAGE_UNITS:
