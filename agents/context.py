@@ -2,41 +2,68 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
 import structlog
 
 from agents.base import NewStep, Session, Step, StepKind
-from agents.conversation import message_to_json, messages, system_prompt
+from agents.conversation import attached, message_to_json, messages, system_prompt
 from agents.models import compaction
-from agents.models.base import ModelName, Models, Request, Usage
+from agents.models.base import Image, ModelName, Models, Request, Usage
 from agents.models.estimate import text_tokens
 from agents.ports import Profile, Profiles
 from agents.tools.base import Toolbox
+from channels.base import Files
 
 log = structlog.get_logger("context")
+
+_IMAGES = 8
+_IMAGE_BYTES = 4_000_000
+_IMAGE_TYPES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
 
 
 class Context:
     """Makes requests from journalled steps."""
 
-    def __init__(self, models: Models, profiles: Profiles, toolbox: Toolbox, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, models: Models, profiles: Profiles, toolbox: Toolbox, files: Files, clock: Callable[[], datetime]
+    ) -> None:
+        self._files = files
         self._models = models
         self._profiles = profiles
         self._toolbox = toolbox
         self._clock = clock
 
-    def request(self, profile: Profile, session: Session, steps: Sequence[Step]) -> Request:
+    async def request(self, profile: Profile, session: Session, steps: Sequence[Step]) -> Request:
         team = [other for name in profile.spawns if (other := self._profiles.profile(name)) is not None]
         return Request(
             system=system_prompt(profile, session, self._clock().date(), team),
-            messages=messages(steps),
+            messages=messages(steps, await self._images(steps)),
             tools=self._toolbox.offered(profile),
             max_tokens=profile.max_tokens,
             thinking_tokens=profile.thinking_tokens,
             session=session.id,
         )
+
+    async def _images(self, steps: Sequence[Step]) -> dict[str, Image]:
+        """The newest pictures of the conversation, by their source."""
+        found: dict[str, Image] = {}
+        for entry in reversed(steps):
+            if entry.step.kind is not StepKind.INPUT:
+                continue
+            for attachment in attached(entry.step.body):
+                if len(found) >= _IMAGES:
+                    return found
+                if attachment.media_type in _IMAGE_TYPES and (attachment.size_bytes or 0) <= _IMAGE_BYTES:
+                    try:
+                        content = await self._files.read(attachment)
+                    except FileNotFoundError:
+                        continue
+                    data = base64.b64encode(content).decode()
+                    found[attachment.source] = Image(media_type=attachment.media_type, data_base64=data)
+        return found
 
     def is_long(self, profile: Profile, session: Session, steps: Sequence[Step]) -> bool:
         """Whether the conversation nears the model's limit: by what the last call really took, and an estimate of
@@ -48,7 +75,7 @@ class Context:
 
     async def compacted(self, profile: Profile, session: Session, steps: Sequence[Step]) -> list[NewStep]:
         """A SUMMARY step that stands for the conversation so far. Empty when nothing can be left out."""
-        request = self.request(profile, session, steps)
+        request = await self.request(profile, session, steps)
         name, began = _model(profile, session), self._clock()
         made = await compaction.compact(self._models, name, request, correct=self._correction(request, steps))
         if made is None:

@@ -14,6 +14,7 @@ from typing import Any
 from agents.base import Session, Step, StepKind
 from agents.models.base import Block, Image, Message, Text, Thinking, ToolCall, ToolResult
 from agents.ports import Profile
+from channels.base import Attachment
 
 _BLOCKS: dict[str, type[Block]] = {
     "text": Text,
@@ -45,8 +46,9 @@ def message_from_json(data: Mapping[str, Any]) -> Message:
     return Message(role=data["role"], blocks=tuple(block_from_json(block) for block in data["blocks"]))
 
 
-def messages(steps: Iterable[Step]) -> list[Message]:
-    """The conversation. Calls without a result get one that says that they were not run."""
+def messages(steps: Iterable[Step], images: Mapping[str, Image] = {}) -> list[Message]:
+    """The conversation, with those pictures that are given by their source. Calls without a result get one that
+    says that they were not run."""
     made = _Conversation()
     for entry in steps:
         body = entry.step.body
@@ -55,6 +57,7 @@ def messages(steps: Iterable[Step]) -> list[Message]:
                 made.restart([message_from_json(message) for message in body["messages"]])
             case StepKind.INPUT:
                 made.user([Text(text=text) for item in body["mail"] for text in input_texts(item)])
+                made.user([images[file.source] for file in attached(body) if file.source in images])
             case StepKind.MODEL:
                 made.assistant([block_from_json(block) for block in body["blocks"]])
             case StepKind.RESULT:
@@ -77,8 +80,8 @@ class _Conversation:
         self.__init__()  # type: ignore[misc]
         self._done = done
 
-    def user(self, blocks: list[Text]) -> None:
-        self._texts.extend(block for block in blocks if block.text.strip())
+    def user(self, blocks: Sequence[Text | Image]) -> None:
+        self._texts.extend(block for block in blocks if isinstance(block, Image) or block.text.strip())
 
     def result(self, result: ToolResult) -> None:
         if result.call_id in self._open:
@@ -126,6 +129,12 @@ def input_texts(item: Mapping[str, Any]) -> list[str]:
     }[str(item["kind"])]
     files = json.loads(item["attachments"]) if item.get("attachments") else []
     return texts + [f"[attached file: {file['name']}, {file['media_type']}]" for file in files]
+
+
+def attached(body: Mapping[str, Any]) -> list[Attachment]:
+    """The files of an INPUT step."""
+    texts = [item["attachments"] for item in body["mail"] if item.get("attachments")]
+    return [Attachment(**file) for text in texts for file in json.loads(text)]
 
 
 def open_calls(steps: Sequence[Step]) -> list[tuple[ToolCall, bool]]:

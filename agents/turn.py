@@ -269,10 +269,10 @@ class _Turn:
         if context.is_long(self._profile, self._session, self._steps):
             await self._commit(await context.compacted(self._profile, self._session, self._steps), doing="compacting")
         try:
-            return await self._stream(context.request(self._profile, self._session, self._steps))
+            return await self._stream(await context.request(self._profile, self._session, self._steps))
         except ContextTooLong:
             await self._commit(await context.compacted(self._profile, self._session, self._steps), doing="compacting")
-            return await self._stream(context.request(self._profile, self._session, self._steps))
+            return await self._stream(await context.request(self._profile, self._session, self._steps))
 
     async def _stream(self, request: Request) -> Finished:
         self.streamed = ""

@@ -28,6 +28,7 @@ from agents.tools.base import Toolbox
 from agents.tools.sessions import HistoryTool, ListTool, SendTool, SpawnTool
 from agents.tools.subagents import SubagentsTool
 from agents.turn import TurnParts, TurnRunner
+from bot.attachments import AttachmentKeeper
 from bot.commands import (
     Commands,
     cost,
@@ -184,7 +185,7 @@ class Application:
                 models=models,
                 profiles=current,
                 toolbox=toolbox,
-                context=Context(models, current, toolbox, clock),
+                context=Context(models, current, toolbox, files, clock),
                 live=watching,
                 rights=Rights(current, sessions),
                 clock=clock,
@@ -205,6 +206,7 @@ class Application:
                 buttons=_CommandButtons(),
                 speaker=speaker,
                 rooms=outbox,
+                files=AttachmentKeeper(files, self.connections.find, config.limits.attachment_bytes),
                 audit=self._audit,
                 routes=current.routes,
                 own_accounts=frozenset,

@@ -20,6 +20,7 @@ from agents.base import MailKey, MailKind, NewMail, Posted, Refused, Session, Se
 from agents.ports import Mailbox, Sessions
 from agents.team import Task, Team
 from bot.access import Principal
+from bot.attachments import Kept
 from bot.commands import Records
 from bot.loop_guard import LoopGuard
 from bot.router import (
@@ -39,7 +40,7 @@ from bot.router import (
     ToSession,
     route,
 )
-from channels.base import Account, DeliveryKey, Outbound, ThreadRef
+from channels.base import Account, DeliveryKey, Inbound, Outbound, ThreadRef
 from storage.database import StorageError
 from storage.inbox import Inbox, Stored
 
@@ -78,6 +79,12 @@ class Speaks(Protocol):
     async def say(self, message: Outbound, *, session: SessionId | None = None) -> None: ...
 
 
+class KeepsFiles(Protocol):
+    """Fetches the files of a message into the store. `bot.attachments` fulfils it."""
+
+    async def keep(self, event: Inbound) -> Kept: ...
+
+
 class MovesRooms(Protocol):
     async def move_room(self, room: ThreadRef, to: str) -> None:
         """Every stored reference to a room follows it to its new id, in one transaction."""
@@ -95,6 +102,7 @@ class DispatchParts:
     buttons: Presses
     speaker: Speaks
     rooms: MovesRooms
+    files: KeepsFiles
     audit: Records
     routes: Callable[[], Routes]
     own_accounts: Callable[[], frozenset[Account]]
@@ -271,18 +279,19 @@ class Dispatcher:
 
     async def _post(self, decision: ToSession, principal: Principal, stored: Stored) -> None:
         event, session = stored.event, decision.session
+        kept = await self._kept(event)
         mail = NewMail(
             key=MailKey(f"in:{stored.key}"),
             session=session.id,
             kind=MailKind.PERSON,
-            text=event.text,
+            text=_joined(event.text, kept.text),
             sender=principal.account,
             sender_name=principal.name,
             inbox=stored.n,
             where=event.where,
             reply_to=event.message_id,
             mode=decision.mode,
-            attachments=event.attachments,
+            attachments=kept.attachments,
         )
         match await self._parts.team.post(mail):
             case Posted.FULL:
@@ -301,17 +310,18 @@ class Dispatcher:
 
     async def _begin(self, decision: NewSession, principal: Principal, stored: Stored) -> None:
         event = stored.event
+        kept = await self._kept(event)
         task = Task(
             key=f"in:{stored.key}",
             agent=decision.agent,
-            text=decision.text,
+            text=_joined(decision.text, kept.text),
             owner=principal.account,
             owner_name=principal.name,
             near=event.where,
             thread=decision.thread,
             anchor=event.message_id,
             inbox=stored.n,
-            attachments=event.attachments,
+            attachments=kept.attachments,
         )
         try:
             if not decision.thread or (await self._parts.team.spawn(task)).session.home is None:
@@ -319,6 +329,9 @@ class Dispatcher:
         except Refused as refused:
             await self._reply(stored, str(refused))
             await self._parts.inbox.mark(stored.n, "refused", str(refused))
+
+    async def _kept(self, event: Inbound) -> Kept:
+        return await self._parts.files.keep(event) if event.attachments else Kept(attachments=(), text="")
 
     async def _amend(self, decision: Amend, stored: Stored) -> None:
         parts, where = self._parts, stored.event.where
@@ -375,3 +388,7 @@ class Dispatcher:
             answer_with=event.answer_with,
         )
         await self._parts.speaker.say(message)
+
+
+def _joined(text: str, more: str) -> str:
+    return f"{text}\n\n{more}".strip() if more else text

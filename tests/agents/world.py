@@ -25,6 +25,7 @@ from agents.tools.subagents import SubagentsTool
 from agents.turn import TurnParts, TurnRunner
 from channels.base import Account, ChannelName, ThreadRef
 from storage.database import Database, opened
+from storage.files import FileStore
 from storage.journal import SqliteJournal
 from storage.sessions import SqliteMailbox, SqliteSessions
 
@@ -57,7 +58,13 @@ class Signals:
 
 class World:
     def __init__(
-        self, database: Database, holder: str, agents: Mapping[str, Profile], tools: list[Tool], models: Models
+        self,
+        database: Database,
+        folder: Path,
+        holder: str,
+        agents: Mapping[str, Profile],
+        tools: list[Tool],
+        models: Models,
     ):
         self.database = database
         self.agents = dict(agents)
@@ -92,7 +99,7 @@ class World:
                 models=models,
                 profiles=self,
                 toolbox=box,
-                context=Context(models, self, box, self.now),
+                context=Context(models, self, box, FileStore(folder / "files", database), self.now),
                 live=self,
                 rights=Rights(self, self.sessions),
                 clock=self.now,
@@ -195,7 +202,7 @@ async def world(
     """A world on a data folder, its engine running or not; leaving it is a crash: nothing is released."""
     models = build({ModelName("default"): ModelSettings(kind="rehearsal", word_delay_seconds=0.0)})
     async with opened(folder) as database:
-        made = World(database, holder, agents or profiles(), tools or [], models)
+        made = World(database, folder, holder, agents or profiles(), tools or [], models)
         running = asyncio.create_task(made.engine.run(made.runner.activate) if runs else asyncio.sleep(0))
         for session in await made.journal.to_resume():
             made.engine.wake(session)
