@@ -27,7 +27,7 @@ def waiting(rows: Sequence[MessageRow]) -> str:
     return "".join(macro("unsaid", row) for row in rows)
 
 
-def live(hub: EventHub, session: SessionId) -> str:
+def live(hub: EventHub, session: SessionId, label: str) -> str:
     """What is being said and done right now; empty when nothing is."""
     doing = hub.now_in(session)
     if doing is None or doing.state == "waiting":
@@ -43,7 +43,7 @@ def live(hub: EventHub, session: SessionId) -> str:
         for run in doing.tools[-8:]
     ]
     text = "" if doing.said else doing.text
-    return macro("live", session, text, doing.thinking[-300:], tools, len(doing.tools), doing.cost_usd)
+    return macro("live", session, label, text, doing.thinking[-300:], tools, len(doing.tools))
 
 
 def place(row: PlaceRow) -> dict[str, Any]:

@@ -51,6 +51,7 @@ class _Reader:
         self._parts = parts
         self._wanted = wanted
         self._last = 0
+        self._label = ""  # of the session that is followed
 
     async def _begin(self) -> None:
         after = self._wanted.after
@@ -76,6 +77,7 @@ class _Reader:
         if bound is None or bound.state == "ended":
             return None
         reader.watch(SessionId(bound.id))
+        self._label = bound.label
         return SessionId(bound.id)
 
 
@@ -194,7 +196,7 @@ class _Page(_Reader):
             return []
         from bot.web import fragments
 
-        picture = fragments.live(self._parts.hub, self._session)
+        picture = fragments.live(self._parts.hub, self._session, self._label)
         if picture == self._picture:
             return []
         self._picture = picture

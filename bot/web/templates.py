@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
@@ -17,6 +18,7 @@ from starlette.responses import HTMLResponse
 from bot.web import markdown
 from channels.base import ChannelName, ThreadRef
 
+_MARKS = re.compile(r"[*_`|~]{2,}|[*`|]|(?<!\S)[#>]+(?=\s)")  # of Markdown, in a preview of one line
 _WEB_ROOM = ThreadRef(channel=ChannelName("web"), room="main")
 
 
@@ -55,6 +57,7 @@ def _environment() -> Any:
         thread_name=thread_name,
         iso=lambda moment: moment.isoformat(timespec="seconds"),
         short=short,
+        plain=lambda line: _MARKS.sub("", line),
         tint=tint,
         initial=initial,
         pretty=lambda value: json.dumps(value, indent=1, ensure_ascii=False),

@@ -125,7 +125,7 @@ async def test_hostile_text_in_any_field_stays_text(rig: Rig, page: httpx.AsyncC
         assert "49" not in re.findall(r"\{\{.*?\}\}|\b49\b", answer.text)
     from bot.web import fragments
 
-    live = fragments.live(rig.hub, "s1")  # type: ignore[arg-type]
+    live = fragments.live(rig.hub, "s1", text)  # type: ignore[arg-type]
     Shape(live).check(own_images=False)
     for row in await rig.views.messages(place):
         Shape(str(fragments.message(row)["html"])).check(own_images=False)
