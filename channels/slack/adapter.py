@@ -115,6 +115,7 @@ class SlackChannel:
             self._calls,
             self._context.files,
             posts_per_second=self._settings.posts_per_second,
+            commands=self._commands,
         )
         return self
 

@@ -29,6 +29,7 @@ PLAIN_UNITS = 39_000
 _JOINER = "\u2060"
 _OPENING = r"(?:<|&lt;|&\#0*60;|&\#[xX]0*3[cC];)"
 _CALLS = re.compile(rf"({_OPENING})(?=[!](?:channel|here|everyone|group|subteam|date)\b|@[A-Za-z0-9])", re.IGNORECASE)
+_COMMAND = re.compile(r"(?<!`)`/([a-z]+)(?=[ `])")
 _CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _BARE_CALLS = re.compile(r"(?<![\w.])@(?=(?:channel|here|everyone|group)\b)", re.IGNORECASE)
 
@@ -89,6 +90,11 @@ def escape(text: str) -> str:
 def quoted(text: str) -> str:
     """One line of plain text as Markdown that shows exactly that."""
     return re.sub(r"([\\`*_~\[\]<>|#!])", r"\\\1", text)
+
+
+def with_commands(text: str, commands: frozenset[str], *, here: str) -> str:
+    """Commands as they are given here: `/stop` is `!stop` in a thread, where Slack offers no slash commands."""
+    return _COMMAND.sub(lambda found: f"`{here}{found[1]}" if found[1] in commands else found[0], text)
 
 
 def mrkdwn(text: str) -> str:

@@ -39,7 +39,7 @@ from channels.slack.history import messages_in
 from channels.slack.live import Left, Previews
 from channels.slack.normalize import ASKED_BY, Identity, ts_order, ts_time
 from channels.slack.pace import PATIENCE_SECONDS, Pace
-from channels.slack.render import blocks, mrkdwn, plain_blocks, quoted, split_text
+from channels.slack.render import blocks, mrkdwn, plain_blocks, quoted, split_text, with_commands
 from channels.slack.status import Status
 from channels.slack.web import proxy_for
 
@@ -71,7 +71,9 @@ class Speech:
         files: Files,
         *,
         posts_per_second: float = 1.0,
+        commands: frozenset[str] = frozenset(),
     ) -> None:
+        self._commands = commands
         self._client = client
         self._http = session
         self._calls = calls
@@ -92,6 +94,7 @@ class Speech:
 
     async def send(self, part: Outbound, *, me: Identity) -> Receipt:
         handle = part.answer_with or ""
+        part = self._as_said(part)
         if _only_for_one(part):
             if not handle.startswith(ASKED_BY):
                 return await self._answer(_for_one(part), handle, visible=False)
@@ -119,7 +122,8 @@ class Speech:
 
     async def open_thread(self, request: OpenThread) -> ThreadRef:
         room, thread = request.room, request.anchor
-        texts = split_text(request.first_text) if request.first_text.strip() else []
+        first_text = self._native(request.first_text, replace(room, thread=thread or "its own"))
+        texts = split_text(first_text) if first_text.strip() else []
         if thread is None:
             title = " ".join(request.title.split())
             heading = f"**{quoted(title)}**" if title else ""
@@ -158,10 +162,19 @@ class Speech:
         self._doubtful.pop(root.key, None)
         return receipt
 
+    def _as_said(self, part: Outbound) -> Outbound:
+        """A reply of ours names commands natively; what an agent writes stays as it is."""
+        return replace(part, text=self._native(part.text, part.to)) if part.control else part
+
+    def _native(self, text: str, where: ThreadRef) -> str:
+        """What we say of commands, in the form in which they are given there."""
+        bang = where.thread is not None or where.room.startswith("D")
+        return with_commands(text, self._commands, here="!" if bang else "/threadmill ")
+
     async def find(self, part: Outbound, since: datetime, *, me: Identity) -> Receipt | None:
         if _only_for_one(part):
             return None  # it cannot be looked up, it is gone with the next reload, and once more does no harm
-        if _in_one_message(part):
+        if _in_one_message(self._as_said(part)):
             return await self._find_files(part, since, me)
         return await self._find_post(part, since)
 

@@ -535,3 +535,15 @@ async def test_whatever_goes_wrong_each_message_appears_once_and_in_order(slack:
         f"number {number}" for number in range(60)
     ]
     await slack.start()
+
+
+async def test_what_is_said_of_commands_is_said_in_slacks_form(slack: SlackRig):
+    text = "`/kill` ends me, `/agents` lists us, `/etc/hosts` and `/unknown` are no commands."
+    request = OpenThread(key=DeliveryKey("k"), room=slack.room, title="Child", first_text=text)
+    thread = await slack.channel.open_thread(request)
+    [root] = await slack.shown(thread)
+    assert root.text.endswith("`!kill` ends me, `!agents` lists us, `/etc/hosts` and `/unknown` are no commands.")
+    await slack.channel.send(said(slack, "Try `/kill all`.", control=True))
+    assert (await slack.shown(slack.room))[-1].text == "Try `/threadmill kill all`."
+    await slack.channel.send(said(slack, "An agent quotes `/kill all`.", "k2"))
+    assert (await slack.shown(slack.room))[-1].text == "An agent quotes `/kill all`."
