@@ -50,13 +50,15 @@ def messages(steps: Iterable[Step], images: Mapping[str, Image] = {}) -> list[Me
     """The conversation, with those pictures that are given by their source. Calls without a result get one that
     says that they were not run."""
     made = _Conversation()
+    steps = tuple(steps)
+    several = len({item["name"] for item in _mail(steps) if item["kind"] == "person"}) > 1
     for entry in steps:
         body = entry.step.body
         match entry.step.kind:
             case StepKind.SUMMARY:
                 made.restart([message_from_json(message) for message in body["messages"]])
             case StepKind.INPUT:
-                made.user([Text(text=text) for item in body["mail"] for text in input_texts(item)])
+                made.user([Text(text=text) for item in body["mail"] for text in input_texts(item, named=several)])
                 made.user([images[file.source] for file in attached(body) if file.source in images])
             case StepKind.MODEL:
                 made.assistant([block_from_json(block) for block in body["blocks"]])
@@ -114,11 +116,16 @@ class _Conversation:
         self._done.append(Message(role="user", blocks=blocks))
 
 
-def input_texts(item: Mapping[str, Any]) -> list[str]:
-    """What a model reads of one mail. What is not a person's own text says where it comes from."""
+def _mail(steps: Iterable[Step]) -> Iterable[Mapping[str, Any]]:
+    return (item for entry in steps if entry.step.kind is StepKind.INPUT for item in entry.step.body["mail"])
+
+
+def input_texts(item: Mapping[str, Any], *, named: bool = False) -> list[str]:
+    """What a model reads of one mail. What is not a person's own text says where it comes from, and that too where
+    several people write (`named`)."""
     text, name = str(item["text"]), str(item["name"])
     texts = {
-        "person": [text],
+        "person": [f"{name} writes:", text] if named and name else [text],
         "retry": ["Please try the last request again."],
         "steer": [f"Steering note from {name}, to be followed from now on:", text],
         "agent": [f"Message from {name} (session {item.get('session', '')}):", text],

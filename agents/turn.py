@@ -28,6 +28,7 @@ from agents.base import (
     Outcome,
     Session,
     SessionId,
+    State,
     Step,
     StepKind,
 )
@@ -91,6 +92,7 @@ class TurnRunner:
     async def activate(self, session: SessionId) -> None:
         """Run turns until no mail waits. Cancellation is an abort: the next activation finds out why."""
         with structlog.contextvars.bound_contextvars(session=session):
+            await self._gather(session)
             while True:
                 activation = await self._parts.journal.activate(session, self._parts.clock())
                 if activation is None:
@@ -101,6 +103,16 @@ class TurnRunner:
                 except Fenced:
                     log.info("turn given up", reason="killed or taken over")
                     return
+
+    async def _gather(self, id: SessionId) -> None:
+        """Wait for what people write in several messages one after the other, where the profile says so."""
+        profiles = (self._parts.profiles.profile(name) for name in self._parts.profiles.names())
+        if not any(profile is not None and profile.debounce_seconds > 0 for profile in profiles):
+            return
+        session = await self._parts.sessions.session(id)
+        profile = self._parts.profiles.profile(session.agent) if session is not None else None
+        if session is not None and session.state is State.IDLE and profile is not None:
+            await asyncio.sleep(profile.debounce_seconds)
 
     async def _run(self, activation: Activation) -> None:
         parts, session = self._parts, activation.session

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -20,13 +20,19 @@ import structlog
 
 from agents.context import Context
 from agents.engine import EmbeddedEngine
+from agents.fetching import Allowed, Fetcher
 from agents.models.chain import ModelChain, build
+from agents.monitors.judge import Limit
+from agents.monitors.service import MonitorParts, Monitors
+from agents.monitors.timetable import ApschedulerTimetable
 from agents.ports import Journal, Sessions
 from agents.rights import Rights
 from agents.team import Team
-from agents.tools.base import Toolbox
+from agents.tools.base import Tool, Toolbox
+from agents.tools.schedule import ScheduleTool
 from agents.tools.sessions import HistoryTool, ListTool, SendTool, SpawnTool
 from agents.tools.subagents import SubagentsTool
+from agents.tools.web_fetch import WebFetchTool
 from agents.turn import TurnParts, TurnRunner
 from bot.attachments import AttachmentKeeper
 from bot.commands import (
@@ -39,6 +45,7 @@ from bot.commands import (
     history,
     kill,
     model,
+    monitor,
     new,
     pairing,
     queue,
@@ -82,6 +89,7 @@ from storage.database import Database, opened
 from storage.files import FileStore
 from storage.inbox import Inbox
 from storage.journal import SqliteJournal
+from storage.monitors import SqliteMonitors
 from storage.outbox import SqliteOutbox
 from storage.people import People
 from storage.retention import RetentionPolicy
@@ -125,12 +133,11 @@ class Application:
         # what is remembered
         inbox, outbox, views = Inbox(database), SqliteOutbox(database), Views(database)
         sessions, mailbox = SqliteSessions(database, wiring), SqliteMailbox(database, wiring)
-        self.journal = SqliteJournal(database, f"{uuid4().hex[:12]}", wiring, config.bot.timezone)
+        holder = uuid4().hex[:12]
+        self.journal = SqliteJournal(database, holder, wiring, config.bot.timezone)
         self._audit = AuditLog(database)
         self._audit_head = config.bot.data / "audit.head"
         files = FileStore(config.bot.data / "files", database)
-        days = config.retention_days
-        self._housekeeping = Housekeeping(database, RetentionPolicy.of_days(days), files, self.journal.forget, clock)
 
         # who there is
         people = People(database, LIMITS)
@@ -177,7 +184,23 @@ class Application:
             threads=self.connections,
             clock=clock,
         )
-        toolbox = _toolbox(team, sessions, self.journal, models)
+        fetcher = Fetcher(Allowed.parse(config.fetch.allow, config.fetch.ports))
+        self.monitors = Monitors(
+            MonitorParts(
+                store=SqliteMonitors(database, holder, wiring),
+                timetable=ApschedulerTimetable(),
+                fetcher=fetcher,
+                limit=Limit(reports_per_hour=config.limits.monitor_reports_per_hour),
+                clock=clock,
+            )
+        )
+        toolbox = Toolbox(
+            [
+                *_session_tools(team, sessions, self.journal, models),
+                WebFetchTool(fetcher),
+                ScheduleTool(self.monitors, sessions, current, config.bot.timezone),
+            ]
+        )
         self.runner = TurnRunner(
             TurnParts(
                 journal=self.journal,
@@ -190,6 +213,16 @@ class Application:
                 rights=Rights(current, sessions),
                 clock=clock,
             )
+        )
+
+        self._housekeeping = Housekeeping(
+            database,
+            RetentionPolicy.of_days(config.retention_days),
+            files,
+            self.journal.forget,
+            sessions,
+            current,
+            clock,
         )
 
         # what decides
@@ -239,6 +272,7 @@ class Application:
                 pairing.link(desk, speaker),
                 whoami.command(),
                 health.command(self.connections.health, models, lambda: engine.awake),
+                monitor.command(self.monitors, current, config.bot.timezone),
                 deadletters.command(lambda: letters),
             ]
         )
@@ -298,6 +332,8 @@ class Application:
         group.create_task(self.connections.run(lambda name: self._intakes[name]), name="channels")
         group.create_task(self.dispatcher.run(), name="dispatcher")
         group.create_task(self.presence.run(), name="presence")
+        await self.monitors.configure(self.current.config.monitors)
+        group.create_task(self.monitors.run(), name="monitors")
         group.create_task(self._wake_due(), name="alarm")
         group.create_task(self._follow_edits(), name="config")
         group.create_task(self._keep_audit_head(), name="audit")
@@ -324,6 +360,7 @@ class Application:
             except ValueError as error:
                 broken(error)
                 continue
+            await self.monitors.configure(change.config.monitors)
             log.info("configuration taken over", needs_restart=list(change.needs_restart))
 
     async def note_audit_head(self) -> None:
@@ -360,16 +397,14 @@ def _make(configured: ConfiguredChannel, context: Callable[[], ChannelContext]) 
     return channel
 
 
-def _toolbox(team: Team, sessions: Sessions, journal: Journal, models: ModelChain) -> Toolbox:
-    return Toolbox(
-        [
-            SpawnTool(team, lambda: [info.name for info in models.infos()]),
-            SubagentsTool(team, sessions),
-            SendTool(team, sessions, journal),
-            ListTool(sessions, journal),
-            HistoryTool(sessions, journal),
-        ]
-    )
+def _session_tools(team: Team, sessions: Sessions, journal: Journal, models: ModelChain) -> Sequence[Tool]:
+    return [
+        SpawnTool(team, lambda: [info.name for info in models.infos()]),
+        SubagentsTool(team, sessions),
+        SendTool(team, sessions, journal),
+        ListTool(sessions, journal),
+        HistoryTool(sessions, journal),
+    ]
 
 
 def _measure(

@@ -1,13 +1,17 @@
-"""Deletes what the configuration does not keep, once a day and a little at a time."""
+"""Deletes what the configuration does not keep, once a day and a little at a time; ends sessions that nobody used
+for as long as their agent's `expire_after_hours` says.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from datetime import datetime
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
 
 import structlog
 
+from agents.base import Ended
+from agents.ports import Profiles, Sessions
 from storage.database import Database, StorageError
 from storage.files import FileStore
 from storage.retention import RetentionPolicy, retain
@@ -16,6 +20,7 @@ log = structlog.get_logger("housekeeping")
 
 _FIRST_SECONDS = 300.0  # after the start, so that a restart is not slowed down by it
 _EVERY_SECONDS = 86_400.0
+_EXPIRY_SECONDS = 600.0
 
 
 class Housekeeping:
@@ -27,8 +32,12 @@ class Housekeeping:
         policy: RetentionPolicy,
         files: FileStore,
         forgot: Callable[[], None],
+        sessions: Sessions,
+        profiles: Profiles,
         clock: Callable[[], datetime],
     ) -> None:
+        self._sessions = sessions
+        self._profiles = profiles
         self._database = database
         self._policy = policy
         self._files = files
@@ -37,12 +46,31 @@ class Housekeeping:
 
     async def run(self) -> None:
         """Serve until cancelled."""
-        await asyncio.sleep(_FIRST_SECONDS)
-        while True:
-            await self.once()
-            await asyncio.sleep(_EVERY_SECONDS)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._every(_FIRST_SECONDS, _EVERY_SECONDS, self.tidy_up))
+            group.create_task(self._every(_EXPIRY_SECONDS, _EXPIRY_SECONDS, self.expire))
 
-    async def once(self) -> None:
+    async def _every(self, first_seconds: float, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+        await asyncio.sleep(first_seconds)
+        while True:
+            await work()
+            await asyncio.sleep(seconds)
+
+    async def expire(self) -> None:
+        """End idle sessions whose time is over."""
+        now = self._clock()
+        for name in self._profiles.names():
+            profile = self._profiles.profile(name)
+            if profile is None or profile.expire_after_hours is None:
+                continue
+            before = now - timedelta(hours=profile.expire_after_hours)
+            try:
+                for session in await self._sessions.idle_since(name, before):
+                    await self._sessions.end(session, Ended.EXPIRED, "nobody used it", now)
+            except StorageError as error:
+                log.warning("sessions not expired", reason=str(error))
+
+    async def tidy_up(self) -> None:
         try:
             removed = await retain(self._database, self._policy, self._clock())
             await self._files.remove(removed.files)

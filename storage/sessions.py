@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from agents.base import (
+    AgentName,
     Ended,
     Mode,
     NewMail,
@@ -111,6 +112,11 @@ class SqliteSessions:
 
     async def living(self, limit: int = 200) -> Sequence[Session]:
         return await self._list("living", limit=limit)
+
+    async def idle_since(self, agent: AgentName, before: datetime, limit: int = 100) -> Sequence[SessionId]:
+        query = {"agent": agent, "before": to_us(before), "limit": limit}
+        found = await self._database.read(lambda tx: tx.execute(SQL["idle_since"], query).fetchall())
+        return [SessionId(row["id"]) for row in found]
 
     async def children(self, parent: SessionId) -> Sequence[Session]:
         return await self._list("children", id=parent)

@@ -14,6 +14,12 @@ select s.* from bindings b join sessions s on s.id = b.session where b.place = :
 -- name: living
 select * from sessions where state in ('idle', 'running', 'waiting', 'stopping') order by active_at desc limit :limit
 
+-- name: idle_since
+select id from sessions s where state = 'idle' and active_at < :before and agent = :agent
+  and not exists (select 1 from mail m where m.session = s.id and m.state = 'waiting')
+  and not exists (select 1 from sessions c where c.parent = s.id and c.state <> 'ended')
+order by active_at limit :limit
+
 -- name: children
 select * from sessions where parent = :id order by created_at
 

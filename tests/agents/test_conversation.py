@@ -77,6 +77,17 @@ def test_blocks_survive_being_stored() -> None:
         assert block_from_json(block_to_json(block)) == block
 
 
+def test_where_several_people_write_each_message_says_whose_it_is() -> None:
+    other = step(StepKind.INPUT, mail=[{"n": 2, "kind": "person", "text": "no, wait", "name": "Bob"}])
+    (message,) = messages([said("begin"), other])
+    assert [block.text for block in message.blocks if isinstance(block, Text)] == [
+        "Ada writes:",
+        "begin",
+        "Bob writes:",
+        "no, wait",
+    ]
+
+
 _IDS = st.sampled_from(["a", "b", "c"])
 _STEPS = st.one_of(
     st.text(min_size=1).map(said),

@@ -372,3 +372,29 @@ async def test_the_answer_goes_to_where_the_last_message_came_from(tmp_path: Pat
         await here.at_rest()
         assert (await here.said(), await here.said(elsewhere)) == (["one"], ["two"])
         assert session.owner == ADA
+
+
+async def test_messages_written_one_after_the_other_are_taken_together_where_the_profile_waits(tmp_path: Path) -> None:
+    async with world(tmp_path, agents=profiles(debounce_seconds=0.2)) as here:
+        session = await here.says("say one")
+        await here.says("say two")
+        await here.at_rest()
+        assert (await here.get(session)).turns == 1
+        assert "one" in (await here.said())[0]
+        assert "two" in (await here.said())[0]
+
+
+async def test_sessions_that_nobody_used_are_found_and_end_as_expired(tmp_path: Path) -> None:
+    async with world(tmp_path) as here:
+        old, busy = await here.says("say old"), await here.says("wait 20s", replace(HOME, thread="busy"))
+        await here.until(lambda: here.said_any("old"))
+        later = here.now() + timedelta(hours=1)
+
+        async def rests() -> bool:
+            return (await here.get(old)).state is State.IDLE
+
+        await here.until(rests)
+        assert await here.sessions.idle_since(old.agent, later) == [old.id]
+        await here.sessions.end(old.id, Ended.EXPIRED, "nobody used it", later)
+        assert (await here.get(old)).ended is Ended.EXPIRED
+        assert (await here.get(busy)).ended is None
