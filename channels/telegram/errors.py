@@ -104,6 +104,8 @@ def translate(error: TelegramError, doing: str, *, repeatable: bool = True) -> C
     if isinstance(cause, httpx.PoolTimeout):
         return TemporaryFailure(f"too many requests to Telegram at once: {doing} did not begin")
     what = type(cause or error).__name__
+    if isinstance(cause, UnicodeError | httpx.InvalidURL):
+        return Rejected(f"{doing} cannot be put into a request ({what})")
     if repeatable:
         return TemporaryFailure(f"the connection to Telegram broke ({what}): {doing} is to be repeated")
     return UnknownOutcome(f"the answer of Telegram to {doing} was lost ({what}): it may have been done")

@@ -208,9 +208,19 @@ class _Reading:
         )
 
     def _where(self, message: Message) -> ThreadRef:
-        topic = message.message_thread_id if message.is_topic_message else None
+        topic = message.message_thread_id if self._in_topic(message) else None
         thread = str(topic) if topic is not None and topic != GENERAL_TOPIC else None
         return ThreadRef(channel=self.channel, room=str(message.chat.id), thread=thread)
+
+    def _in_topic(self, message: Message) -> bool:
+        """Also where a server leaves the flag out: private chats number nothing but topics, and only in a topic is a
+        topic's first service message answered."""
+        reply = message.reply_to_message
+        return (
+            message.is_topic_message
+            or (message.chat.type == "private" and self.me.has_topics)
+            or (reply is not None and reply.forum_topic_created is not None)
+        )
 
     def _sender(self, user: User | None, chat: Chat | None) -> Sender | None:
         """Anonymous administrators and linked channels write as a chat; `from` is then a stand-in."""

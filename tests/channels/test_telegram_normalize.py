@@ -81,6 +81,14 @@ def test_a_topic_in_a_private_chat_is_a_thread():
     assert event.direct
 
 
+def test_a_topic_is_known_without_its_flag_where_it_can_be():
+    created = {"message_id": 9, "from": ADA, "chat": FORUM, "date": 1, "forum_topic_created": {"name": "T"}}
+    assert said(FORUM, text="x", message_thread_id=9, reply_to_message=created).where.thread == "9"
+    assert said(PRIVATE, text="x", message_thread_id=5).where.thread == "5"
+    earlier = {"message_id": 11, "from": ADA, "chat": FORUM, "date": 1, "text": "in General"}
+    assert said(FORUM, text="x", message_thread_id=11, reply_to_message=earlier).where.thread is None
+
+
 def test_a_reply_chain_in_a_group_without_topics_is_no_thread():
     supergroup = {"id": -100500, "title": "S", "type": "supergroup"}
     earlier = {"message_id": 11, "from": ADA, "chat": supergroup, "date": 1_790_000_000, "text": "q"}
