@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +26,7 @@ _log = logging.getLogger(__name__)
 _OFFSET, _BOT = "offset", "bot"
 _FAILURES_BORNE = 4
 _FIRST_PAUSE_SECONDS = 0.2
+_EMPTY_SECONDS = 0.05
 _LONGEST_PAUSE_SECONDS = 30.0
 
 
@@ -61,6 +63,7 @@ class Poller:
         offset = await self._stored(intake)
         failures = refusals = 0
         while True:
+            asked_at = time.monotonic()
             try:
                 raw = await self.client.updates(offset, WANTED, self.hold_seconds)
             except (TelegramError, TimeoutError) as error:
@@ -68,6 +71,10 @@ class Poller:
                 await self._bear(error, failures)
                 continue
             failures = 0
+            if not raw and time.monotonic() - asked_at < _EMPTY_SECONDS:
+                await asyncio.sleep(
+                    _EMPTY_SECONDS
+                )  # a server that does not hold the question open is not to be flooded
             batch = self.incoming.read(raw)
             try:
                 await self._commit(batch, intake)

@@ -294,6 +294,19 @@ async def test_a_socket_on_which_nothing_comes_any_more_is_given_up(server, monk
         await asyncio.gather(running, return_exceptions=True)
 
 
+async def test_a_server_that_holds_no_question_open_is_not_flooded(server):
+    intake = RecordingIntake()
+    async with channel_at(server, poll_timeout_seconds=0) as channel:
+        running = asyncio.create_task(channel.run(intake))
+        with pytest.raises(TimeoutError):
+            await intake.wait_for(1, 0.5)
+        assert 2 <= len(server.called("getUpdates")) <= 12
+        server.world.says(ADA, "hello")
+        await intake.wait_for(1, 1.0)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
 async def test_a_server_that_is_no_bot_api_is_named(server):
     server.fail_next("getMe", answer_with(b'{"ok": true, "result": {"hello": 1}}'))
     async with channel_at(server) as channel:
