@@ -27,6 +27,10 @@ _NAMES = {kind: name for name, kind in _BLOCKS.items()}
 
 NOT_RUN = "This call was not run."
 
+_REPORT = (
+    "Answer with the report alone, as people shall read it, or with NOTHING when there is nothing that they must know"
+)
+
 
 def block_to_json(block: Block) -> dict[str, Any]:
     data: dict[str, Any] = {name: getattr(block, name) for name in block.__slots__}
@@ -130,7 +134,7 @@ def input_texts(item: Mapping[str, Any], *, named: bool = False) -> list[str]:
         "steer": [f"Steering note from {name}, to be followed from now on:", text],
         "agent": [f"Message from {name} (session {item.get('session', '')}):", text],
         "result": [f"Result of {name} (session {item.get('session', '')}):", text],
-        "monitor": [f"Monitor {name}:", text],
+        "monitor": [f"Monitor {name}. {_REPORT}:", text],
         "notice": [f"Notice: {text}"],
         "answer": [f"Answer from {name}:", text],
     }[str(item["kind"])]

@@ -99,6 +99,9 @@ from storage.views import Views
 log = structlog.get_logger("app")
 
 
+_LAST_SENDS = timedelta(seconds=5)  # for what is on its way when Threadmill is stopped
+
+
 def now() -> datetime:
     return datetime.now(UTC)
 
@@ -117,6 +120,10 @@ async def serve(config: Config, *, ready: Callable[[], None] | None = None) -> N
         await application.start(group)
         web = application.web
         group.create_task(serve_web(web.asgi, listener, ready=ready, close=web.close), name="web")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await application.courier.stop(within=_LAST_SENDS)
 
 
 class Application:
@@ -133,11 +140,10 @@ class Application:
         # what is remembered
         inbox, outbox, views = Inbox(database), SqliteOutbox(database), Views(database)
         sessions, mailbox = SqliteSessions(database, wiring), SqliteMailbox(database, wiring)
-        holder = uuid4().hex[:12]
-        self.journal = SqliteJournal(database, holder, wiring, config.bot.timezone)
+        self.journal = SqliteJournal(database, f"{uuid4().hex[:12]}", wiring, config.bot.timezone)
         self._audit = AuditLog(database)
         self._audit_head = config.bot.data / "audit.head"
-        files = FileStore(config.bot.data / "files", database)
+        files = self._files = FileStore(config.bot.data / "files", database)
 
         # who there is
         people = People(database, LIMITS)
@@ -184,16 +190,7 @@ class Application:
             threads=self.connections,
             clock=clock,
         )
-        fetcher = Fetcher(Allowed.parse(config.fetch.allow, config.fetch.ports))
-        self.monitors = Monitors(
-            MonitorParts(
-                store=SqliteMonitors(database, holder, wiring),
-                timetable=ApschedulerTimetable(),
-                fetcher=fetcher,
-                limit=Limit(reports_per_hour=config.limits.monitor_reports_per_hour),
-                clock=clock,
-            )
-        )
+        self.monitors, fetcher = _monitors(config, SqliteMonitors(database, uuid4().hex[:12], wiring), clock)
         toolbox = Toolbox(
             [
                 *_session_tools(team, sessions, self.journal, models),
@@ -327,6 +324,7 @@ class Application:
 
     async def start(self, group: asyncio.TaskGroup) -> None:
         """Take up what a former run left, and serve in `group` until cancelled."""
+        await self._files.sweep()
         group.create_task(self.engine.run(self.runner.activate), name="engine")
         group.create_task(self.courier.run(), name="courier")
         group.create_task(self.connections.run(lambda name: self._intakes[name]), name="channels")
@@ -395,6 +393,14 @@ def _make(configured: ConfiguredChannel, context: Callable[[], ChannelContext]) 
     module = import_module(f"channels.{configured.kind}")
     channel: Channel = module.create(configured.settings, context())
     return channel
+
+
+def _monitors(config: Config, store: SqliteMonitors, clock: Callable[[], datetime]) -> tuple[Monitors, Fetcher]:
+    """The monitors, and what they and the agents fetch with."""
+    fetcher = Fetcher(Allowed.parse(config.fetch.allow, config.fetch.ports))
+    limit = Limit(reports_per_hour=config.limits.monitor_reports_per_hour)
+    parts = MonitorParts(store=store, timetable=ApschedulerTimetable(), fetcher=fetcher, limit=limit, clock=clock)
+    return Monitors(parts), fetcher
 
 
 def _session_tools(team: Team, sessions: Sessions, journal: Journal, models: ModelChain) -> Sequence[Tool]:

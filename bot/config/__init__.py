@@ -5,7 +5,7 @@
 """
 
 from bot.config.loader import DEFAULT_FILE, load
-from bot.config.parts import Config, ConfiguredChannel, MonitorPlan, Person
+from bot.config.parts import Config, ConfiguredChannel, Person
 from bot.config.problems import ConfigInvalid, ConfigProblem
 
 __all__ = [
@@ -14,7 +14,6 @@ __all__ = [
     "ConfigInvalid",
     "ConfigProblem",
     "ConfiguredChannel",
-    "MonitorPlan",
     "Person",
     "load",
 ]

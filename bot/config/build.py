@@ -9,6 +9,9 @@ from pathlib import Path
 from agents.base import AgentName, QueueMode
 from agents.models.base import ModelName
 from agents.models.settings import ModelSettings
+from agents.monitors.base import Check, Monitor, MonitorName
+from agents.monitors.cron import after_gap
+from agents.monitors.schedule import Missed
 from agents.ports import Profile
 from bot.access import Role
 from bot.conditions import Condition
@@ -48,7 +51,9 @@ def built(tables: Tables, folder: Path, file: Path | None) -> parts.Config:
         limits=parts.Limits(
             awake_sessions=tables.limits.awake_sessions,
             attachment_bytes=int(tables.limits.attachment_megabytes * 1_000_000),
+            monitor_reports_per_hour=tables.limits.monitor_reports_per_hour,
         ),
+        fetch=parts.Fetch(allow=tuple(tables.fetch.allow), ports=tuple(tables.fetch.ports)),
         logs=parts.Logs(level=tables.logs.level, format=tables.logs.format),
         secrets=frozenset(_secrets(tables)),
     )
@@ -128,20 +133,20 @@ def _person(name: str, person: PersonTable) -> parts.Person:
     )
 
 
-def _monitor(monitor: MonitorTable, default_zone: str) -> parts.MonitorPlan:
+def _monitor(monitor: MonitorTable, default_zone: str) -> Monitor:
     zone = times.time_zone(monitor.timezone or default_zone)
     check = monitor.check
-    return parts.MonitorPlan(
-        name=monitor.name,
+    return Monitor(
+        name=MonitorName(monitor.name),
         every=times.duration(monitor.every) if monitor.every is not None else None,
         cron=monitor.cron,
-        at=times.moment(monitor.at, zone) if monitor.at is not None else None,
+        at=after_gap(times.moment(monitor.at, zone)) if monitor.at is not None else None,
         timezone=zone,
         agent=AgentName(monitor.agent),
         prompt=monitor.prompt,
-        check=parts.Check(url=check.url, changed=check.changed, timeout_seconds=check.timeout_seconds)
+        check=Check(url=check.url, changed=check.changed, timeout_seconds=check.timeout_seconds)
         if check is not None
         else None,
         report_to=tuple(ThreadRef.parse(place) for place in monitor.report_to),
-        missed=monitor.missed,
+        missed=Missed(monitor.missed),
     )

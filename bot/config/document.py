@@ -22,6 +22,7 @@ from pydantic import (
     model_validator,
 )
 
+from agents.fetching.addresses import Allowed
 from agents.models.settings import ModelSettings
 from bot.conditions import Condition
 from bot.config import times
@@ -58,6 +59,11 @@ def _condition(text: str) -> str:
     return text
 
 
+def _host(text: str) -> str:
+    Allowed.parse(hosts=(text,))
+    return text
+
+
 def _listed(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
@@ -75,6 +81,7 @@ Zone = Annotated[str, AfterValidator(_zone)]
 Place = Annotated[str, AfterValidator(_place)]
 Span = Annotated[str, AfterValidator(_span)]
 Days = Annotated[str, AfterValidator(_days), BeforeValidator(_joined, json_schema_input_type=str | list[str])]
+Host = Annotated[str, AfterValidator(_host)]
 When = Annotated[str, AfterValidator(_condition)]
 Piece = Annotated[str, Field(min_length=1, max_length=500)]
 OneOrMore = Annotated[list[T], BeforeValidator(_listed, json_schema_input_type=str | list[str])]
@@ -235,14 +242,16 @@ class MonitorTable(_Table):
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$", description="Unique: letters, digits, - and _.")
     every: str | None = Field(default=None, description="An interval: 30s, 5m, 1h30m, 7d.")
-    cron: str | None = Field(default=None, description='Five fields: "0 9 * * mon-fri".')
+    cron: str | None = Field(default=None, description='Five fields: "0 9 * * mon-fri"; or @daily.')
     at: Moment | None = Field(default=None, description="Once: 2026-12-01T09:00.")
     timezone: Zone | None = Field(default=None, description="For cron and at; [bot] timezone when left out.")
     agent: str = Field(description="The agent that is woken.")
     prompt: Words = Field(description="What it is asked.")
     check: CheckTable | None = Field(default=None, description="Look first, without a model call.")
     report_to: list[Place] = Field(
-        min_length=1, max_length=20, description="Places such as slack:T1/C2, in order: the next one when one is down."
+        min_length=1,
+        max_length=20,
+        description="Places such as slack:T1/C2. Each gets every report; the first is its session's home.",
     )
     missed: Literal["once", "skip"] = Field(
         default="once", description="Firings missed while Threadmill did not run: once makes up for all, skip for none."
@@ -303,6 +312,22 @@ class LimitsTable(_Table):
 
     awake_sessions: int = Field(default=2000, ge=1, le=100_000, description="How many turns may run at once.")
     attachment_megabytes: float = Field(default=25.0, gt=0, le=2000, description="The largest file that is taken in.")
+    monitor_reports_per_hour: int = Field(
+        default=6, ge=1, le=1000, description="How often one monitor may report; more is held back and summed up."
+    )
+
+
+class FetchTable(_Table):
+    """What monitors and the tool web_fetch may reach. Public hosts, unless it is said here."""
+
+    allow: list[Host] = Field(
+        default_factory=list,
+        max_length=100,
+        description="Hosts that are let in although they are private, with or without a port: 127.0.0.1:8080.",
+    )
+    ports: list[Annotated[int, Field(ge=1, le=65535)]] = Field(
+        default=[80, 443], min_length=1, max_length=100, description="Ports of public hosts that are fetched from."
+    )
 
 
 class LogsTable(_Table):
@@ -329,6 +354,7 @@ class Document(_Table):
     delivery: DeliveryTable = Field(default_factory=DeliveryTable)
     retention: RetentionTable = Field(default_factory=RetentionTable)
     limits: LimitsTable = Field(default_factory=LimitsTable)
+    fetch: FetchTable = Field(default_factory=FetchTable)
     logs: LogsTable = Field(default_factory=LogsTable)
 
 
@@ -348,4 +374,5 @@ class Tables:
     delivery: DeliveryTable = field(default_factory=DeliveryTable)
     retention: RetentionTable = field(default_factory=RetentionTable)
     limits: LimitsTable = field(default_factory=LimitsTable)
+    fetch: FetchTable = field(default_factory=FetchTable)
     logs: LogsTable = field(default_factory=LogsTable)

@@ -58,6 +58,7 @@ _SINGLE: dict[str, type[BaseModel]] = {
     "delivery": document.DeliveryTable,
     "retention": document.RetentionTable,
     "limits": document.LimitsTable,
+    "fetch": document.FetchTable,
     "logs": document.LogsTable,
 }
 

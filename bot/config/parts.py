@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Literal
 from zoneinfo import ZoneInfo
@@ -17,10 +17,11 @@ from pydantic import BaseModel, SecretStr
 from agents.base import AgentName
 from agents.models.base import ModelName
 from agents.models.settings import ModelSettings
+from agents.monitors.base import Monitor
 from agents.ports import Profile
 from bot.access import Role
 from bot.route_rules import Rule
-from channels.base import Account, ChannelName, ThreadRef
+from channels.base import Account, ChannelName
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,29 +56,6 @@ class Person:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
-    url: str
-    changed: bool
-    timeout_seconds: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MonitorPlan:
-    """Exactly one of `every`, `cron` and `at` is set."""
-
-    name: str
-    every: timedelta | None
-    cron: str | None  # five fields
-    at: datetime | None
-    timezone: ZoneInfo
-    agent: AgentName
-    prompt: str
-    check: Check | None
-    report_to: tuple[ThreadRef, ...]
-    missed: Literal["once", "skip"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
     fallback_after: timedelta
     max_age: timedelta
@@ -87,6 +65,13 @@ class Delivery:
 class Limits:
     awake_sessions: int
     attachment_bytes: int
+    monitor_reports_per_hour: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fetch:
+    allow: tuple[str, ...]
+    ports: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,10 +93,11 @@ class Config:
     routes: tuple[Rule, ...]
     default_role: Role
     people: Mapping[str, Person]
-    monitors: tuple[MonitorPlan, ...]
+    monitors: tuple[Monitor, ...]
     delivery: Delivery
     retention_days: int | None
     limits: Limits
+    fetch: Fetch
     logs: Logs
     secrets: frozenset[str] = field(repr=False)  # for the log to hide
 

@@ -10,6 +10,8 @@ import re
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
+from agents.monitors.cron import MACROS, Cron
+
 _DURATION = re.compile(r"(?:(\d{1,6})d)?(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,6})s)?")
 _SHORTEST = timedelta(seconds=1)
 _LONGEST = timedelta(days=366)
@@ -38,8 +40,9 @@ def duration(text: str) -> timedelta:
 
 
 def cron(text: str) -> str:
-    """Five fields, checked and with single blanks between them. Raises ValueError."""
-    words = text.split()
+    """Five fields, checked and with single blanks between them; @daily and its like as five fields. Raises
+    ValueError."""
+    words = MACROS.get(text.strip().lower(), text).split()
     if len(words) != len(_FIELDS):
         raise ValueError(
             f"{text!r} has {len(words)} fields; cron has five: minute hour day-of-month month day-of-week,"
@@ -48,6 +51,7 @@ def cron(text: str) -> str:
     for word, (name, least, most, names, first) in zip(words, _FIELDS, strict=True):
         for piece in word.lower().split(","):
             _check_piece(piece, name, least, most, {day: first + at for at, day in enumerate(names)})
+    Cron.parse(" ".join(words))  # a date that never comes is told here, too
     return " ".join(words)
 
 

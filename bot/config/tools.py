@@ -9,7 +9,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "send": ("sessions_send", "sessions_list", "sessions_history"),
 }
 
-BUILT_IN = frozenset(name for names in GROUPS.values() for name in names) | {"web_fetch"}
+BUILT_IN = frozenset(name for names in GROUPS.values() for name in names) | {"web_fetch", "schedule"}
 
 
 def expanded(words: Iterable[str]) -> tuple[str, ...]:

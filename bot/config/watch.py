@@ -163,7 +163,7 @@ def _not_yet_there(config: Config) -> Iterator[ConfigProblem]:
 
 def _needs_restart(old: Config, edited: Config) -> Iterator[str]:
     """The keys whose new values are not used before a restart."""
-    for part in ("bot", "web", "delivery", "limits", "logs"):
+    for part in ("bot", "web", "delivery", "limits", "fetch", "logs"):
         before, after = getattr(old, part), getattr(edited, part)
         for field in fields(before):
             if getattr(before, field.name) != getattr(after, field.name):
