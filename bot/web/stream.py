@@ -185,6 +185,10 @@ class _Page(_Reader):
         chunks = []
         rows = await self._new_messages()
         chunks += [event("message", fragments.message(row), id=row.n) for row in rows]
+        if self._session is not None and any(row.session == self._session and row.side == "out" for row in rows):
+            doing = self._parts.hub.now_in(self._session)
+            if doing is not None and doing.said:
+                doing.clear()  # it stands in the timeline now
         waiting = fragments.waiting(await self._parts.views.waiting(place))
         if waiting != self._waiting:
             self._waiting = waiting

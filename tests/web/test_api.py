@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from typing import Any
 
 import httpx
 import pytest
@@ -92,7 +93,7 @@ async def test_a_bad_message_is_a_problem_document(rig: Rig, body: bytes, kind: 
 
 async def test_bad_names_and_unknown_things_are_problem_documents(rig: Rig) -> None:
     client = rig.client
-    text = {"json": {"text": "x"}}
+    text: Any = {"json": {"text": "x"}}
     for response, status in (
         (await client.post(f"/api/v1/threads/{'x' * 81}/messages", **text), 422),
         (await client.post("/api/v1/threads/a%00b/messages", **text), 422),

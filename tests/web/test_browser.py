@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
-from tests.web.rig import TOKEN, Rig
+from tests.web.rig import TOKEN, Rig, running
 
 CHROMIUM = Path("/usr/bin/chromium")
 ARGUMENTS = [
@@ -24,6 +25,7 @@ ARGUMENTS = [
 ]
 
 pytestmark = [
+    pytest.mark.asyncio(loop_scope="module"),
     pytest.mark.browser,
     pytest.mark.slow,
     pytest.mark.skipif(not CHROMIUM.exists(), reason=f"there is no Chromium at {CHROMIUM}"),
@@ -63,18 +65,30 @@ class Browser:
             self.trouble.append(f"asked for {url}")
 
 
-@pytest.fixture
-async def browser(rig: Rig) -> AsyncIterator[Browser]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def chromium() -> AsyncIterator[Any]:
+    """One Chromium for the whole file: starting it takes longer than any test."""
     from playwright.async_api import async_playwright
 
     async with async_playwright() as playwright:
         chromium = await playwright.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
-        try:
-            browser = Browser(chromium, rig)
-            yield browser
-            assert browser.trouble == []
-        finally:
-            await chromium.close()
+        yield chromium
+        await chromium.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
+    async with running(tmp_path) as rig:
+        yield rig
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def browser(chromium: Any, rig: Rig) -> AsyncIterator[Browser]:
+    browser = Browser(chromium, rig)
+    yield browser
+    for context in chromium.contexts:
+        await context.close()
+    assert browser.trouble == []
 
 
 async def test_a_conversation_from_the_first_word_to_the_streamed_answer(rig: Rig, browser: Browser) -> None:

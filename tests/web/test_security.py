@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import cast
 
 import httpx
 import pytest
+from starlette.applications import Starlette
 from starlette.routing import Route
 
 from bot.web.app import create
@@ -18,7 +20,7 @@ OPEN = {"/healthz", "/readyz", "/metrics", "/signin", "/favicon.ico", "/static/{
 
 def routes(rig: Rig) -> list[tuple[str, str]]:
     """Every (method, path) that there is, filled with names that exist nowhere."""
-    application = create(rig.parts).asgi._app
+    application = cast(Starlette, create(rig.parts).asgi._app)
     found = []
     for route in application.routes:
         assert isinstance(route, Route)
@@ -94,7 +96,7 @@ async def test_names_that_were_allowed_are_answered(tmp_path) -> None:
 
 async def test_wrong_tokens_are_refused_and_then_slowed_but_the_right_one_always_gets_in(rig: Rig) -> None:
     async with stranger(rig) as client:
-        seen = []
+        seen, answer = [], httpx.Response(0)
         for number in range(13):
             answer = await client.get("/api/v1/sessions", headers={"authorization": f"Bearer wrong-{number}"})
             seen.append(answer.status_code)
@@ -103,7 +105,7 @@ async def test_wrong_tokens_are_refused_and_then_slowed_but_the_right_one_always
         right = await client.get("/api/v1/sessions", headers={"authorization": f"Bearer {TOKEN}"})
         assert right.status_code == 200
         for given in ("", "Bearer", f"Basic {TOKEN}", f"Bearer {TOKEN}x", f"Bearer {TOKEN[:-1]}", "Bearer é"):
-            answer = await client.get("/api/v1/sessions", headers={"authorization": given.encode()})
+            answer = await client.get("/api/v1/sessions", headers={b"authorization": given.encode()})
             assert answer.status_code in (401, 429)
 
 
@@ -178,7 +180,7 @@ async def test_a_cookie_of_another_token_is_nothing(rig: Rig) -> None:
     port = rig.url.rpartition(":")[2]
     for cookie in ("x", TOKEN, "0" * 64, "é", '"' * 9000):
         async with stranger(rig) as client:
-            answer = await client.get("/sessions", headers={"cookie": f"threadmill_{port}={cookie}".encode()})
+            answer = await client.get("/sessions", headers={b"cookie": f"threadmill_{port}={cookie}".encode()})
             assert answer.status_code in (400, 401)
 
 
@@ -186,7 +188,7 @@ def test_an_empty_token_is_refused_at_start() -> None:
     from bot.web.security import Door
 
     with pytest.raises(ValueError, match="needs a token"):
-        Door(lambda *_: None, token="", hosts=frozenset())  # type: ignore[arg-type,return-value]
+        Door(lambda *_: None, token="", hosts=frozenset())  # type: ignore[arg-type]
 
 
 async def test_static_files_are_a_fixed_set(rig: Rig) -> None:

@@ -89,15 +89,18 @@ function addMessage(data) {
 }
 
 // The bubble's text became a message: take it away at once, so that nothing shows twice.
-function clearSaid() { $("#live .growing")?.remove(); }
+let pictures = 0;
+let over = false; // the turn has ended; what the bubble still shows is about to come as a message
+function clearSaid() { if (over) $("#live").replaceChildren(); else $("#live .growing")?.remove(); }
 
 function showLive(data) {
   const live = $("#live");
-  if (data.html) { live.replaceChildren(fragment(data.html)); return; }
+  const picture = ++pictures;
+  over = !data.html;
+  if (!over) { live.replaceChildren(fragment(data.html)); return; }
   $(".typing", live)?.remove();
-  // the last words stay until they come back as a message
-  if ($(".growing", live)) setTimeout(() => { if ($("#live") === live && !turning()) live.replaceChildren(); }, 1500);
-  else live.replaceChildren();
+  if (!$(".growing", live)) { live.replaceChildren(); return; }
+  setTimeout(() => { if (picture === pictures) live.replaceChildren(); }, 1500);
 }
 const turning = () => ["running", "stopping"].includes($("[data-status] .dot")?.classList[1]);
 
