@@ -21,7 +21,7 @@ from agents.ports import Mailbox, Sessions
 from agents.team import Task, Team
 from bot.access import Principal
 from bot.attachments import Kept
-from bot.commands import Records
+from bot.commands import Records, Reply
 from bot.loop_guard import LoopGuard
 from bot.router import (
     Amend,
@@ -64,7 +64,7 @@ class Greets(Protocol):
 class RunsCommands(Protocol):
     """`bot.commands` fulfils it."""
 
-    async def run(self, run: Run, principal: Principal, stored: Stored, now: datetime) -> str: ...
+    async def run(self, run: Run, principal: Principal, stored: Stored, now: datetime) -> Reply: ...
 
 
 class Presses(Protocol):
@@ -274,7 +274,7 @@ class Dispatcher:
 
     async def _run(self, decision: Run, principal: Principal, stored: Stored, now: datetime) -> None:
         answer = await self._parts.commands.run(decision, principal, stored, now)
-        await self._reply(stored, answer)
+        await self._reply(stored, answer.text, private=answer.private)
         await self._parts.inbox.mark(stored.n, "routed", decision.reason)
 
     async def _post(self, decision: ToSession, principal: Principal, stored: Stored) -> None:
@@ -373,17 +373,17 @@ class Dispatcher:
             answer = await self._parts.commands.run(
                 Run(invocation=invocation, reason=decision.reason), principal, stored, now
             )
-            await self._reply(stored, answer)
+            await self._reply(stored, answer.text, private=answer.private)
         await self._parts.inbox.mark(stored.n, "routed", decision.reason)
 
-    async def _reply(self, stored: Stored, text: str) -> None:
+    async def _reply(self, stored: Stored, text: str, *, private: bool = True) -> None:
         event = stored.event
         message = Outbound(
             key=DeliveryKey(f"reply:{stored.key}"),
             to=event.where,
             text=text,
             control=True,
-            private=True,
+            private=private,
             reply_to=event.message_id if event.where.thread is None else None,
             answer_with=event.answer_with,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -20,6 +21,14 @@ class Records(Protocol):
     async def record(
         self, *, at: datetime, actor: str, action: str, resource: str, session: str | None = None, **detail: Any
     ) -> int: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """A command's answer. `private`: only for whoever asked, where the platform can."""
+
+    text: str
+    private: bool = True
 
 
 class Commands:
@@ -44,7 +53,7 @@ class Commands:
         """For the platforms' menus."""
         return tuple(command.spec for command in self._commands.values())
 
-    async def run(self, run: Run, principal: Principal, stored: Stored, now: datetime) -> str:
+    async def run(self, run: Run, principal: Principal, stored: Stored, now: datetime) -> Reply:
         """The command's answer; what is refused or misused is an answer too."""
         command = self._commands[run.invocation.name]
         request = Request(
@@ -59,7 +68,7 @@ class Commands:
             now=now,
         )
         try:
-            return await command.run(request)
+            return Reply(text=await command.run(request), private=not command.public)
         except Denied as denied:
             await self._audit.record(
                 at=now,
@@ -68,8 +77,8 @@ class Commands:
                 resource=f"/{command.name}",
                 session=request.bound.id if request.bound else None,
             )
-            return str(denied)
+            return Reply(text=str(denied))
         except (Refused, NotFound) as error:
-            return str(error)
+            return Reply(text=str(error))
         except Misused as error:
-            return f"{error}\n\nUsage: `{command.usage}`"
+            return Reply(text=f"{error}\n\nUsage: `{command.usage}`")

@@ -53,6 +53,7 @@ class Command:
     usage: str
     run: Callable[[Request], Awaitable[str]]
     options: tuple[CommandOption, ...] = ()
+    public: bool = False  # its answer is for everybody in the place: it changed what they are part of
 
     @property
     def spec(self) -> CommandSpec:

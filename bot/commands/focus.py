@@ -17,7 +17,12 @@ def focus(sessions: Sessions, targets: Targets) -> Command:
         return f"This place now talks to **{session.label}**. /unfocus leaves it."
 
     return Command(
-        name="focus", summary="Talk to another session from here", usage="/focus session", run=run, options=(SESSION,)
+        name="focus",
+        summary="Talk to another session from here",
+        usage="/focus session",
+        run=run,
+        public=True,
+        options=(SESSION,),
     )
 
 
@@ -28,4 +33,4 @@ def unfocus(sessions: Sessions) -> Command:
             return "This place talks to no session now. The session lives on; /focus comes back to it."
         return "This place talked to no session."
 
-    return Command(name="unfocus", summary="Leave the session of this place", usage="/unfocus", run=run)
+    return Command(name="unfocus", summary="Leave the session of this place", usage="/unfocus", run=run, public=True)

@@ -36,6 +36,7 @@ def command(team: Team, sessions: Sessions, targets: Targets) -> Command:
         summary="End a session and everything below it",
         usage="/kill [session|all]",
         run=run,
+        public=True,
         options=(SESSION,),
     )
 

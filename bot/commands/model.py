@@ -33,5 +33,6 @@ def command(sessions: Sessions, models: Models, profiles: Profiles, targets: Tar
         summary="See or choose this session's model",
         usage="/model [name]",
         run=run,
+        public=True,
         options=(CommandOption(name="model", description="A configured model's name"),),
     )

@@ -19,4 +19,6 @@ def command(sessions: Sessions, targets: Targets) -> Command:
         await sessions.end(session.id, Ended.DONE, "closed by /new", request.now)
         return f"Closed {session.label}. Your next message begins a new conversation."
 
-    return Command(name="new", summary="Close this conversation and begin a new one", usage="/new", run=run)
+    return Command(
+        name="new", summary="Close this conversation and begin a new one", usage="/new", run=run, public=True
+    )

@@ -24,5 +24,10 @@ def command(team: Team, targets: Targets) -> Command:
         return f"{session.label} tries again."
 
     return Command(
-        name="retry", summary="Try the last request again", usage="/retry [session]", run=run, options=(SESSION,)
+        name="retry",
+        summary="Try the last request again",
+        usage="/retry [session]",
+        run=run,
+        public=True,
+        options=(SESSION,),
     )

@@ -40,5 +40,6 @@ def command(team: Team, profiles: Profiles) -> Command:
         summary="Start an agent on a task, in a thread of its own",
         usage="/spawn [agent] task",
         run=run,
+        public=True,
         options=(CommandOption(name="task", description="[agent] and what is to be done", required=True),),
     )

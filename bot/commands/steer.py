@@ -30,5 +30,6 @@ def command(team: Team, targets: Targets) -> Command:
         summary="Give a running agent new direction",
         usage="/steer [session] text",
         run=run,
+        public=True,
         options=(CommandOption(name="text", description="[session] and the note", required=True),),
     )

@@ -15,5 +15,10 @@ def command(team: Team, targets: Targets) -> Command:
         return f"{session.label} runs no turn at the moment."
 
     return Command(
-        name="stop", summary="End this turn, keep the session", usage="/stop [session]", run=run, options=(SESSION,)
+        name="stop",
+        summary="End this turn, keep the session",
+        usage="/stop [session]",
+        run=run,
+        public=True,
+        options=(SESSION,),
     )
