@@ -15,7 +15,6 @@ from urllib.parse import quote
 
 from starlette.responses import HTMLResponse
 
-from bot.web import markdown
 from channels.base import ChannelName, ThreadRef
 
 _MARKS = re.compile(r"[*_`|~]{2,}|[*`|]|(?<!\S)[#>]+(?=\s)")  # of Markdown, in a preview of one line
@@ -37,6 +36,8 @@ def macro(name: str, *arguments: Any) -> str:
 def _environment() -> Any:
     from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
     from markupsafe import Markup
+
+    from bot.web import markdown
 
     environment = Environment(
         loader=PackageLoader("bot.web", "templates"),
