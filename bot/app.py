@@ -14,7 +14,6 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from uuid import uuid4
 
 import structlog
 
@@ -70,12 +69,14 @@ from bot.housekeeping import Housekeeping
 from bot.intake import ChannelIntake
 from bot.letters import DeadLetters
 from bot.metrics import Metrics
+from bot.operators import Operators
 from bot.pairing import LIMITS, PairingDesk
 from bot.people import Directory
 from bot.presence import Presence
 from bot.reach import Reach
 from bot.signals import Wiring
 from bot.speaker import Speaker
+from bot.stores import on
 from bot.watching import Watching
 from bot.web.app import create as create_web
 from bot.web.parts import AgentCard, WebParts
@@ -84,17 +85,12 @@ from bot.web.server import serve as serve_web
 from channels.base import Channel, ChannelContext, ThreadRef
 from channels.delivery import Courier, CourierParts
 from channels.local import LocalChannel, Shown
-from storage.audit import AuditLog, write_head
+from storage.audit import write_head
 from storage.database import Database, opened
 from storage.files import FileStore
-from storage.inbox import Inbox
-from storage.journal import SqliteJournal
 from storage.monitors import SqliteMonitors
-from storage.outbox import SqliteOutbox
 from storage.people import People
 from storage.retention import RetentionPolicy
-from storage.sessions import SqliteMailbox, SqliteSessions
-from storage.views import Views
 
 log = structlog.get_logger("app")
 
@@ -138,12 +134,10 @@ class Application:
         self.hub = EventHub()
 
         # what is remembered
-        inbox, outbox, views = Inbox(database), SqliteOutbox(database), Views(database)
-        sessions, mailbox = SqliteSessions(database, wiring), SqliteMailbox(database, wiring)
-        self.journal = SqliteJournal(database, f"{uuid4().hex[:12]}", wiring, config.bot.timezone)
-        self._audit = AuditLog(database)
-        self._audit_head = config.bot.data / "audit.head"
-        files = self._files = FileStore(config.bot.data / "files", database)
+        stores = on(database, config, wiring)
+        inbox, outbox, sessions = stores.inbox, stores.outbox, stores.sessions
+        self.journal, self._audit, self._audit_head = stores.journal, stores.audit, stores.audit_head
+        files = self._files = stores.files
 
         # who there is
         people = People(database, LIMITS)
@@ -165,7 +159,9 @@ class Application:
             },
         )
         self.presence = Presence(self.connections.find, sessions, LOCAL_CHANNELS)
-        watching = Watching(self.hub, self.presence, metrics, clock)
+        speaker = Speaker(outbox, wiring.said, self.connections.find, clock)
+        self.operators = Operators(self.directory, speaker)
+        watching = Watching(self.hub, self.presence, metrics, self.operators, clock)
         self.courier = Courier(
             CourierParts(
                 outbox=outbox,
@@ -184,13 +180,13 @@ class Application:
         self.current = current = Current(config, self.directory)
         team = Team(
             sessions=sessions,
-            mailbox=mailbox,
+            mailbox=stores.mailbox,
             engine=engine,
             profiles=current,
             threads=self.connections,
             clock=clock,
         )
-        self.monitors, fetcher = _monitors(config, SqliteMonitors(database, uuid4().hex[:12], wiring), clock)
+        self.monitors, fetcher = _monitors(config, SqliteMonitors(database, stores.holder, wiring), clock)
         toolbox = Toolbox(
             [
                 *_session_tools(team, sessions, self.journal, models),
@@ -223,12 +219,11 @@ class Application:
         )
 
         # what decides
-        speaker = Speaker(outbox, self.courier.notify, self.connections.find, clock)
         self.dispatcher = Dispatcher(
             DispatchParts(
                 inbox=inbox,
                 sessions=sessions,
-                mailbox=mailbox,
+                mailbox=stores.mailbox,
                 team=team,
                 people=self.directory,
                 greeter=desk,
@@ -244,7 +239,7 @@ class Application:
                 clock=clock,
             )
         )
-        letters = DeadLetters(views, outbox, inbox, self.dispatcher, self.courier.notify, clock)
+        letters = DeadLetters(stores.views, outbox, inbox, self.dispatcher, self.courier.notify, clock)
         targets = Targets(sessions)
         commands.add(
             [
@@ -262,7 +257,7 @@ class Application:
                 new.command(sessions, targets),
                 model.command(sessions, models, current, targets),
                 queue.command(sessions, current, targets),
-                cost.command(views),
+                cost.command(stores.views),
                 retry.command(team, targets),
                 pairing.approve(desk, speaker),
                 pairing.deny(desk),
@@ -284,7 +279,7 @@ class Application:
         assert config.web.token is not None, "bot.config.token settles it"
         self.web = create_web(
             WebParts(
-                views=views,
+                views=stores.views,
                 hub=self.hub,
                 receive={str(name): channel.receive for name, channel in local.items()},
                 health=self.connections.health,
@@ -330,6 +325,7 @@ class Application:
         group.create_task(self.connections.run(lambda name: self._intakes[name]), name="channels")
         group.create_task(self.dispatcher.run(), name="dispatcher")
         group.create_task(self.presence.run(), name="presence")
+        group.create_task(self.operators.run(), name="operators")
         await self.monitors.configure(self.current.config.monitors)
         group.create_task(self.monitors.run(), name="monitors")
         group.create_task(self._wake_due(), name="alarm")

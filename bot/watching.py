@@ -13,6 +13,7 @@ from agents.base import SessionId
 from bot.decisions import Decision
 from bot.events import EventHub
 from bot.metrics import Metrics
+from bot.operators import Operators
 from bot.presence import Presence
 from channels.delivery import Delivery, DeliveryState
 from storage.inbox import Stored
@@ -23,7 +24,10 @@ log = structlog.get_logger("watching")
 class Watching:
     """Fulfils `agents.ports.Live`, and is told by dispatcher and courier."""
 
-    def __init__(self, hub: EventHub, presence: Presence, metrics: Metrics, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, hub: EventHub, presence: Presence, metrics: Metrics, operators: Operators, clock: Callable[[], datetime]
+    ) -> None:
+        self._operators = operators
         self._hub = hub
         self._presence = presence
         self._metrics = metrics
@@ -61,4 +65,5 @@ class Watching:
         self._metrics.delivered(str(where.channel), state.value, seconds)
         if why:
             log.error("not delivered", place=where.key, state=state.value, reason=why, delivery=delivery.n)
+            self._operators.undelivered(delivery, state, why, self._clock())
         self._hub.changed(where.key)

@@ -1,0 +1,76 @@
+"""Tells operators what only a person can mend: a message that could not be delivered, or that may be doubled.
+
+Each operator is told at the first place of his reach, at most once a quarter of an hour for one place, so that an
+outage is one message and not a flood. What is not told stands in the dead letters all the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Protocol
+
+import structlog
+
+from bot.access import Role
+from channels.base import Account, ChannelName, ThreadRef
+from channels.delivery import Delivery, DeliveryState
+from storage.database import StorageError
+
+log = structlog.get_logger("operators")
+
+_KEY = "operator:"
+_QUIET = timedelta(minutes=15)
+_WAITING = 100  # reports that wait to be told; beyond that the dead letters have to do
+_PLACES = 1_000
+
+
+class Reaches(Protocol):
+    """`bot.people` fulfils it."""
+
+    def reach_of_role(self, least: Role) -> Sequence[Sequence[tuple[ChannelName, Account]]]: ...
+
+
+class Tells(Protocol):
+    """`bot.speaker` fulfils it."""
+
+    async def tell(self, account: Account, place: ThreadRef | None, text: str, key: str) -> None: ...
+
+
+class Operators:
+    """Whom to tell, and what was told lately."""
+
+    def __init__(self, people: Reaches, speaker: Tells) -> None:
+        self._people = people
+        self._speaker = speaker
+        self._waiting: asyncio.Queue[tuple[str, str]] = asyncio.Queue(_WAITING)
+        self._told: dict[str, datetime] = {}
+
+    def undelivered(self, delivery: Delivery, state: DeliveryState, why: str, now: datetime) -> None:
+        """Report a delivery that came to a bad end. Never blocks."""
+        place = delivery.message.to.key
+        bad = state in (DeliveryState.DEAD, DeliveryState.UNKNOWN)
+        if not bad or delivery.message.key.startswith(_KEY) or now - self._told.get(place, now - _QUIET) < _QUIET:
+            return
+        if len(self._told) >= _PLACES:
+            self._told.clear()
+        self._told[place] = now
+        what = "was not delivered" if state is DeliveryState.DEAD else "may or may not have been delivered"
+        text = f"A message to `{place}` {what}: {why}. `/deadletters` lists what waits for you."
+        if self._waiting.full():
+            log.warning("operators are not told", text=text)
+        else:
+            self._waiting.put_nowait((text, f"{_KEY}{delivery.n}/{delivery.attempt}"))
+
+    async def run(self) -> None:
+        """Serve until cancelled."""
+        while True:
+            text, key = await self._waiting.get()
+            for index, reach in enumerate(self._people.reach_of_role(Role.OPERATOR)):
+                if not reach:
+                    continue
+                try:
+                    await self._speaker.tell(reach[0][1], None, text, f"{key}/{index}")
+                except StorageError as error:
+                    log.warning("an operator is not told", reason=str(error))

@@ -1,0 +1,72 @@
+"""Operators hear of what could not be delivered, once a place, and never about their own notices."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from bot.access import Role
+from bot.operators import Operators
+from channels.base import Account, ChannelName, DeliveryKey, Outbound, ThreadRef
+from channels.delivery import Delivery, DeliveryState
+
+NOW = datetime(2026, 11, 21, tzinfo=UTC)
+
+
+def delivery_of(place: str, key: str) -> Delivery:
+    where = ThreadRef.parse(place)
+    return Delivery(
+        n=1,
+        lane=where.key,
+        message=Outbound(key=DeliveryKey(key), to=where, text="hello"),
+        opening=None,
+        session=None,
+        killed=False,
+        state=DeliveryState.DEAD,
+        attempt=1,
+        not_before=NOW,
+        parts=(),
+        part=0,
+        message_ids=(),
+        tried=(),
+        created_at=NOW,
+        sending_at=None,
+    )
+
+
+class _People:
+    def reach_of_role(self, least: Role) -> list[list[tuple[ChannelName, Account]]]:
+        assert least is Role.OPERATOR
+        return [[(ChannelName("telegram"), Account("telegram:42"))], []]
+
+
+class _Speaker:
+    def __init__(self) -> None:
+        self.told: list[tuple[Account, str]] = []
+        self.heard = asyncio.Event()
+
+    async def tell(self, account: Account, place: ThreadRef | None, text: str, key: str) -> None:
+        assert place is None
+        assert key.startswith("operator:")
+        self.told.append((account, text))
+        self.heard.set()
+
+
+async def test_operators_hear_of_a_dead_letter_once_a_place_and_never_of_their_own_notices() -> None:
+    speaker = _Speaker()
+    operators = Operators(_People(), speaker)
+    task = asyncio.create_task(operators.run())
+    try:
+        lost = delivery_of("slack:T1/C1", "a")
+        operators.undelivered(lost, DeliveryState.SENT, "", NOW)
+        operators.undelivered(lost, DeliveryState.DEAD, "the channel is archived", NOW)
+        operators.undelivered(lost, DeliveryState.DEAD, "again", NOW + timedelta(minutes=5))
+        own = replace(lost, message=replace(lost.message, key=DeliveryKey("operator:1/1/0")))
+        operators.undelivered(own, DeliveryState.DEAD, "x", NOW + timedelta(hours=1))
+        async with asyncio.timeout(5):
+            await speaker.heard.wait()
+        assert [account for account, _ in speaker.told] == ["telegram:42"]
+        assert "the channel is archived" in speaker.told[0][1]
+    finally:
+        task.cancel()
