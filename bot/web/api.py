@@ -175,7 +175,7 @@ class Api:
         if seen.isascii() and seen.isdigit() and len(seen) < 20:
             after = int(seen)  # the browser's own resumption knows better than the address
         page = request.query_params.get("view") == "page"
-        return EventResponse(stream(self._parts, Wanted(place=place, session=found, after=after, page=page)))
+        return EventResponse(await stream(self._parts, Wanted(place=place, session=found, after=after, page=page)))
 
     async def sessions(self, request: Request) -> Response:
         limit = number(request, "limit", default=100, most=1000) or 100

@@ -37,11 +37,13 @@ class Wanted:
     page: bool = False
 
 
-def stream(parts: WebParts, wanted: Wanted) -> AsyncGenerator[bytes, None]:
-    """Raises Problem when too many read already."""
+async def stream(parts: WebParts, wanted: Wanted) -> AsyncGenerator[bytes, None]:
+    """Whatever is said after this returns is in what it returns. Raises Problem when too many read already."""
     if parts.hub.readers >= READERS:
         raise Problem(503, f"{READERS} event streams are open already. Close some.", headers={"retry-after": "10"})
-    return _Page(parts, wanted).events() if wanted.page else _Program(parts, wanted).events()
+    reader = _Page(parts, wanted) if wanted.page else _Program(parts, wanted)
+    await reader.begin()
+    return reader.events()
 
 
 class _Reader:
@@ -53,7 +55,7 @@ class _Reader:
         self._last = 0
         self._label = ""  # of the session that is followed
 
-    async def _begin(self) -> None:
+    async def begin(self) -> None:
         after = self._wanted.after
         newest = await self._parts.views.last_number()
         # a number that we never gave (another data folder): begin now rather than stay silent for ever
@@ -106,18 +108,21 @@ class _Program(_Reader):
                     return
                 if news.reload:
                     yield event("reload", {"after": self._last})
+                late: list[bytes] = []
                 if wanted.place is not None and any(told.kind == "turn" for told in news.events):
-                    mine = await self._watch_bound(reader)
+                    before, mine = mine, await self._watch_bound(reader)
+                    late = self._so_far(mine)[1:] if mine != before else []
                 for told in news.events:
                     if everything or told.session == mine:
                         yield event(told.kind, {"session": told.session, **told.data})
+                for chunk in late:  # what a session that is new to this place wrote until it was followed
+                    yield chunk
 
     async def _join(self, reader: Subscription) -> SessionId | None:
         """Begin, and follow the session that was asked for or that the place belongs to."""
         if self._wanted.session is not None:
             reader.watch(self._wanted.session)
             return self._wanted.session
-        await self._begin()
         return await self._watch_bound(reader)
 
     def _so_far(self, session: SessionId | None) -> list[bytes]:
@@ -149,7 +154,6 @@ class _Page(_Reader):
 
     async def events(self) -> AsyncGenerator[bytes, None]:
         with self._parts.hub.subscribe(everywhere=True, overview=True) as reader:
-            await self._begin()
             self._session = await self._watch_bound(reader)
             for chunk in await self._thread_now():
                 yield chunk

@@ -75,9 +75,11 @@ async def test_a_thread_hears_nothing_of_others_but_of_a_session_that_comes_to_i
         await rig.core.say("web:/main/other", "elsewhere", "k1", "s2")
         mine = await rig.core.session("s3", PLACE)
         rig.hub.publish(mine, "turn", {"turn": "t3"})
+        rig.hub.publish(mine, "text", {"text": "at once "})
         assert (await stream.next())[:2] == ("turn", {"session": "s3", "turn": "t3"})
-        rig.hub.publish(mine, "text", {"text": "here"})
-        assert (await stream.next())[1]["text"] == "here"
+        assert (await stream.next())[1]["text"] == "at once "
+        rig.hub.publish(mine, "text", {"text": "and after"})
+        assert (await stream.next())[1]["text"] == "and after"
 
 
 @pytest.mark.requirement("P2")
