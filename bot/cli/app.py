@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 import rich_click as click
 
-from bot.cli import chat, doctor, init, listings, operate, route, start
+from bot.cli import chat, doctor, forget, init, listings, operate, route, start
 from bot.cli.failed import Failed
 
 
@@ -49,6 +49,7 @@ for _verb in (
     listings.monitors,
     listings.cost,
     operate.audit,
+    forget.forget,
     route.route,
 ):
     threadmill.add_command(_verb)
