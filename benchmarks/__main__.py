@@ -1,19 +1,23 @@
 """`make bench`: Threadmill against a bare loop on the same libraries, in turn, on this machine.
 
-python -m benchmarks [throughput] [latency] [start] [history]
+python -m benchmarks [throughput] [latency] [start] [history] [platforms] [start3] [--lean]
+
+With `--lean` the bare bots call the model as Threadmill does, see `bare`. `telegram`, `discord` and `slack` measure one
+platform alone.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import statistics
-import sys
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
-from benchmarks import load
+from benchmarks import load, platforms
 from benchmarks.filled import fill
 from benchmarks.processes import TOKEN, Running, free_port, running
 
@@ -46,9 +50,10 @@ async def model() -> AsyncIterator[Running]:
 
 
 @asynccontextmanager
-async def bare(model_url: str) -> AsyncIterator[Running]:
+async def bare(model_url: str, *, lean: bool) -> AsyncIterator[Running]:
     port = free_port()
-    arguments = ("-m", "benchmarks.bare", "--port", str(port), "--model-url", model_url)
+    more = ("--lean",) if lean else ()
+    arguments = ("-m", "benchmarks.bare", "--port", str(port), "--model-url", model_url, *more)
     async with running(*arguments, port=port, path="/") as server:
         yield server
 
@@ -62,12 +67,12 @@ async def threadmill(model_url: str, data: Path) -> AsyncIterator[Running]:
         yield server
 
 
-async def throughput() -> None:
+async def throughput(*, lean: bool) -> None:
     """Messages a second over 200 threads, each waiting for its answer before it sends the next."""
     ratios, rows = [], []
     async with model() as brain:
         for pair in range(PAIRS):
-            async with bare(brain.url) as server:
+            async with bare(brain.url, lean=lean) as server:
                 floor, floor_cpu = await _loaded(server, "", f"b{pair}-")
             with tempfile.TemporaryDirectory() as folder:
                 async with threadmill(brain.url, Path(folder)) as server:
@@ -89,10 +94,10 @@ async def _loaded(server: Running, token: str, tag: str) -> tuple[load.Result, f
     return result, (server.cpu_seconds() - before) / result.messages * 1000
 
 
-async def latency() -> None:
+async def latency(*, lean: bool) -> None:
     """One message at a time: what Threadmill adds before the model call and after the model's end."""
     async with model() as brain:
-        async with bare(brain.url) as server:
+        async with bare(brain.url, lean=lean) as server:
             await load.run(server.url, threads=1, rounds=20, tag="w")
             floor = await load.run(server.url, threads=1, rounds=200, tag="l")
         with tempfile.TemporaryDirectory() as folder:
@@ -109,8 +114,9 @@ async def latency() -> None:
     )
 
 
-async def start() -> None:
+async def start(*, lean: bool) -> None:
     """From the process's start to the first answer of /readyz, and memory when idle, before the first model call."""
+    del lean  # there is nothing bare to compare with
     times, sizes = [], []
     for _ in range(5):
         with tempfile.TemporaryDirectory() as folder:
@@ -119,13 +125,14 @@ async def start() -> None:
                 await asyncio.sleep(2)
                 sizes.append(server.resident_megabytes())
     print(
-        f"start: ready in {statistics.median(times):.2f} s (target 1.5), {statistics.median(sizes):.0f} MB resident when"
-        " idle (target 90)"
+        f"start: ready in {statistics.median(times):.2f} s (target 1.5),"
+        f" {statistics.median(sizes):.0f} MB resident when idle (target 90)"
     )
 
 
-async def history() -> None:
+async def history(*, lean: bool) -> None:
     """What a message costs with 100 and with 100,000 stored messages, and how long 10,000 sessions delay the start."""
+    del lean  # there is nothing bare to compare with
     costs: dict[int, list[float]] = {100: [], 100_000: []}
     starts = []
     async with model() as brain:
@@ -146,17 +153,42 @@ async def history() -> None:
     )
 
 
-BENCHMARKS = {"throughput": throughput, "latency": latency, "start": start, "history": history}
+async def on_platforms(names: tuple[str, ...] = platforms.NAMES, *, lean: bool) -> None:
+    async with model() as brain:
+        await platforms.platforms(brain.url, lean=lean, names=names)
 
 
-async def main(names: Sequence[str]) -> int:
+async def start3(*, lean: bool) -> None:
+    del lean
+    async with model() as brain:
+        await platforms.start3(brain.url)
+
+
+BENCHMARKS: dict[str, Callable[..., Awaitable[None]]] = {
+    "start": start,
+    "start3": start3,
+    "latency": latency,
+    "throughput": throughput,
+    "platforms": on_platforms,
+    "history": history,
+}
+ONE_PLATFORM = {name: partial(on_platforms, (name,)) for name in platforms.NAMES}
+
+
+async def run(names: list[str], *, lean: bool) -> None:
     for name in names or list(BENCHMARKS):
-        if name not in BENCHMARKS:
-            print(f"there is no benchmark {name!r}; there are: {', '.join(BENCHMARKS)}", file=sys.stderr)
-            return 2
-        await BENCHMARKS[name]()
-    return 0
+        await (BENCHMARKS | ONE_PLATFORM)[name](lean=lean)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="name", help=f"one of {', '.join(BENCHMARKS | ONE_PLATFORM)}")
+    parser.add_argument("--lean", action="store_true", help="bare bots that call the model as Threadmill does")
+    options = parser.parse_args()
+    if unknown := set(options.names) - (BENCHMARKS | ONE_PLATFORM).keys():
+        parser.error(f"there is no benchmark {', '.join(sorted(unknown))}")
+    asyncio.run(run(options.names, lean=options.lean))
 
 
 if __name__ == "__main__":
-    sys.exit(asyncio.run(main(sys.argv[1:])))
+    main()

@@ -34,9 +34,9 @@ def _fill(tx: sqlite3.Connection, sessions: int, messages: int) -> None:
         id = ids[number % sessions]
         place, at, event = f"api:/main/old-{id}", began + number * 1000, f"old-{number}"
         inbox = tx.execute(
-            "insert into inbox (channel, event_id, kind, place, account, sender_name, is_bot, text, message_id, mentioned,"
-            " direct, sent_at, received_at, state, session) values ('api', ?, 'message', ?, 'api:owner', 'You', 0,"
-            " 'an old question', ?, 0, 1, ?, ?, 'routed', ?)",
+            "insert into inbox (channel, event_id, kind, place, account, sender_name, is_bot, text, message_id,"
+            " mentioned, direct, sent_at, received_at, state, session)"
+            " values ('api', ?, 'message', ?, 'api:owner', 'You', 0, 'an old question', ?, 0, 1, ?, ?, 'routed', ?)",
             (event, place, event, at, at, id),
         ).lastrowid
         tx.execute("insert into timeline (place, inbox, at) values (?, ?, ?)", (place, inbox, at))
