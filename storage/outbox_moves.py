@@ -90,7 +90,10 @@ def move_room(tx: sqlite3.Connection, room: ThreadRef, to: str) -> None:
         old = ThreadRef.parse(row["place"])
         new = ThreadRef(channel=old.channel, space=old.space, room=to, thread=old.thread)
         there = {"place": new.key, "old": old.key}
-        for query in ("rebind", "readdress_home", "readdress_mail", "readdress_deliveries"):
+        for query in (
+            *("rebind", "readdress_home", "readdress_mail", "readdress_deliveries"),
+            *("readdress_reports", "readdress_monitors"),
+        ):
             tx.execute(SQL[query], there)
 
 

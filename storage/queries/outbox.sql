@@ -140,9 +140,22 @@ select count(*) from deliveries where state in ('pending', 'sending', 'unknown')
 -- name: places_of_room
 select place from bindings where place = :room or (place >= :threads and place < :threads || '~')
 union select home from sessions where state <> 'ended' and (home = :room or (home >= :threads and home < :threads || '~'))
+union select place.value from sessions, json_each(report_to) as place
+where state <> 'ended' and report_to is not null
+    and (place.value = :room or (place.value >= :threads and place.value < :threads || '~'))
+union select place.value from monitors, json_each(definition, '$.report_to') as place
+where place.value = :room or (place.value >= :threads and place.value < :threads || '~')
 
 -- name: rebind
 update or replace bindings set place = :place where place = :old
+
+-- name: readdress_reports
+update sessions set report_to = replace(report_to, json_quote(:old), json_quote(:place))
+where report_to is not null and instr(report_to, json_quote(:old))
+
+-- name: readdress_monitors
+update monitors set definition = replace(definition, json_quote(:old), json_quote(:place))
+where instr(definition, json_quote(:old))
 
 -- name: readdress_home
 update sessions set home = case when home = :old then :place else home end,

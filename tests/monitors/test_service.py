@@ -14,8 +14,9 @@ import pytest
 from agents.base import AgentName
 from agents.monitors.base import Check, MonitorName, Source
 from agents.monitors.schedule import Missed
-from channels.base import Account
+from channels.base import Account, ThreadRef
 from storage.database import Database
+from storage.outbox import SqliteOutbox
 from tests.agents.world import profiles
 from tests.fakes.website import Website, website
 from tests.monitors.rig import PLACES, ROOM, START, THREAD, Rig, monitor, rig
@@ -402,3 +403,17 @@ async def test_an_agent_with_less_than_it_needs_is_said_so_in_every_place(tmp_pa
         for place in PLACES:
             (told,) = await at.said(place)
             assert "budget_usd" in told
+
+
+async def test_a_report_follows_a_room_to_its_new_id(tmp_path: Path) -> None:
+    old, new = ThreadRef.parse("telegram:-42"), ThreadRef.parse("telegram:-100")
+    made = monitor(report_to=(THREAD, old), owner=Account("telegram:7"))
+    async with rig(tmp_path) as at:
+        await at.monitors.add(made, "in:1")
+        await at.passes(minutes=5)
+        await SqliteOutbox(at.world.database).move_room(old, "-100")
+        await at.passes(minutes=5)
+        assert await at.said(old) == []
+        assert await at.said(new) == ["News", "News"]
+        (record,) = await at.monitors.records()
+        assert record.monitor.report_to == (THREAD, new)
