@@ -143,7 +143,7 @@ def after_gap(wall: datetime) -> datetime:
             late = middle
         else:
             early = middle
-    return (late + _SECOND / 2).replace(microsecond=0)
+    return late.replace(microsecond=0)  # zones change on whole seconds, and `late` is less than one after it
 
 
 def _exists(wall: datetime) -> bool:
