@@ -86,6 +86,7 @@ class Session:
     created_at: datetime
     active_at: datetime
     ended_at: datetime | None
+    workspace: str | None = None  # kind:name of another than its own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,7 +149,7 @@ class StepKind(Enum):
     MODEL = "model"  # {"blocks": […], "stop", "detail"}: one model answer
     CALL = "call"  # {"call_id", "name", "arguments"}: a tool call has begun
     RESULT = "result"  # {"call_id", "name", "text", "error": bool, "skipped": bool}: it ended
-    SUMMARY = "summary"  # {"messages": […]}: what stands for everything before it
+    SUMMARY = "summary"  # {"messages": […], "answers": of this turn}: what stands for everything before it
     NOTE = "note"  # {"text"}: said by the runtime to people reading the history; not part of the conversation
 
 
@@ -254,6 +255,7 @@ class Spawn:
     budget_usd: float | None = None
     home: ThreadRef | None = None  # bound there at once
     forked_from: SessionId | None = None  # starts with that conversation
+    workspace: str | None = None  # kind:name of another than its own
     mail: NewMail | None = None  # its first mail (session id is filled in)
     max_children: int | None = None  # of the parent
     max_depth: int | None = None

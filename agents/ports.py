@@ -57,6 +57,10 @@ class Profile:
     budget_usd_per_day: float | None = None
     max_tokens: int = 8192
     thinking_tokens: int | None = None
+    approve: tuple[str, ...] = ()  # tools whose calls a person must allow first
+    escalate_to: tuple[str, ...] = ()  # people or roles who are asked next when nobody answers
+    ask_timeout_seconds: float = 3600.0  # for each of them to answer
+    workspace: str | None = None  # shared:<name>; None: each session has its own
 
 
 class Profiles(Protocol):

@@ -67,6 +67,7 @@ class Task:
     thread: bool = True  # in a thread of its own, where there are any
     anchor: str | None = None
     fork: bool = False
+    workspace: str | None = None  # own, parent or shared:<name>; None: as the profile says
     inbox: int | None = None
     attachments: tuple[Attachment, ...] = ()
 
@@ -127,6 +128,7 @@ class Team:
             budget_usd=task.budget_usd,
             home=opening.home if opening else None,
             forked_from=task.parent.id if task.parent and task.fork else None,
+            workspace=_workspace(task, profile, parent),
             mail=mail,
             max_children=parent.max_children if parent else None,
             max_depth=parent.max_depth if parent else None,
@@ -218,6 +220,28 @@ class Team:
             f"> {first_line(task.text, 500)}\n\nWrite here to steer me. `/stop` ends what I am doing, `/kill` ends me."
         )
         return self._threads.opening(id, task.near, title[:90], first if task.parent else "", task.anchor)
+
+
+def _workspace(task: Task, profile: Profile, above: Profile | None) -> str | None:
+    """Where a child works. It reaches no shared workspace that the one who spawns it may not use."""
+    if task.parent is None or above is None:
+        return None
+    works_in = task.parent.workspace or (above.workspace if task.parent.parent is None else None)
+    match task.workspace:
+        case "own":
+            return None
+        case "parent":
+            return works_in or f"session:{task.parent.id}"
+        case None:
+            return profile.workspace if profile.workspace in (works_in, above.workspace) else None
+        case shared if shared in (works_in, above.workspace):
+            return shared
+        case other:
+            allowed = above.workspace or works_in or "none"
+            raise Refused(
+                f"the agent {above.name} may not use the workspace {other!r}; its shared workspace: {allowed}."
+                " Take own or parent, or ask the operator to set `workspace` in its profile."
+            )
 
 
 def first_line(text: str, length: int = 60) -> str:

@@ -67,6 +67,7 @@ def session(row: sqlite3.Row) -> Session:
         created_at=from_us(row["created_at"]),
         active_at=from_us(row["active_at"]),
         ended_at=moment(row["ended_at"]),
+        workspace=row["workspace"],
     )
 
 

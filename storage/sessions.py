@@ -246,6 +246,7 @@ def make_session(tx: sqlite3.Connection, spawn: Spawn, opening: OpenThread | Non
             "queue": spawn.queue.value if spawn.queue else None,
             "timeout_seconds": spawn.timeout_seconds,
             "budget_nano": None if spawn.budget_usd is None else to_nano(spawn.budget_usd),
+            "workspace": spawn.workspace,
             "home": spawn.home.key if spawn.home else None,
             "now": to_us(now),
         },

@@ -40,6 +40,11 @@ class SpawnArguments(BaseModel):
     timeout_seconds: int | None = Field(
         default=None, ge=1, le=86_400, description="The longest one of its turns may take."
     )
+    workspace: str | None = Field(
+        default=None,
+        pattern=r"^(own|parent|shared:[a-z0-9][a-z0-9_-]{0,39})$",
+        description="Whose files it works on: own, parent (yours) or shared:NAME.",
+    )
 
 
 class SpawnTool:
@@ -76,6 +81,7 @@ class SpawnTool:
                 near=call.session.home,
                 thread=arguments.thread,
                 fork=arguments.context == "fork",
+                workspace=arguments.workspace,
             )
         )
         child = spawned.session

@@ -52,6 +52,7 @@ def built(tables: Tables, folder: Path, file: Path | None) -> parts.Config:
             awake_sessions=tables.limits.awake_sessions,
             attachment_bytes=int(tables.limits.attachment_megabytes * 1_000_000),
             monitor_reports_per_hour=tables.limits.monitor_reports_per_hour,
+            workspace_bytes=int(tables.limits.workspace_megabytes * 1_000_000),
         ),
         fetch=parts.Fetch(allow=tuple(tables.fetch.allow), ports=tuple(tables.fetch.ports)),
         logs=parts.Logs(level=tables.logs.level, format=tables.logs.format),
@@ -94,6 +95,7 @@ def _profile(name: str, agent: AgentTable) -> Profile:
         budget_usd_per_day=agent.budget_usd_per_day,
         max_tokens=agent.max_tokens,
         thinking_tokens=agent.thinking_tokens,
+        workspace=None if agent.workspace == "own" else agent.workspace,
     )
 
 

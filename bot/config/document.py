@@ -141,7 +141,12 @@ class AgentTable(_Table):
         default="", max_length=1000, description="What it is good at, for people and other agents."
     )
     tools: list[str] = Field(
-        default_factory=list, max_length=200, description="Tools by name; `spawn` and `send` stand for their groups."
+        default_factory=list, max_length=200, description="Tools by name; spawn, send and files stand for groups."
+    )
+    workspace: str = Field(
+        default="own",
+        pattern=r"^(own|shared:[a-z0-9][a-z0-9_-]{0,39})$",
+        description="own: each session has a folder of its own; shared:NAME: one that all who name it work in.",
     )
     spawns: list[str] = Field(default_factory=list, description="Agents that it may spawn.")
     may_message: list[str] = Field(default_factory=list, description="Agents whose sessions it may send messages to.")
@@ -314,6 +319,9 @@ class LimitsTable(_Table):
     attachment_megabytes: float = Field(default=25.0, gt=0, le=2000, description="The largest file that is taken in.")
     monitor_reports_per_hour: int = Field(
         default=6, ge=1, le=1000, description="How often one monitor may report; more is held back and summed up."
+    )
+    workspace_megabytes: float = Field(
+        default=200.0, gt=0, le=100_000, description="How much the files of one workspace may hold together."
     )
 
 

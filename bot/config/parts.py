@@ -66,6 +66,7 @@ class Limits:
     awake_sessions: int
     attachment_bytes: int
     monitor_reports_per_hour: int
+    workspace_bytes: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

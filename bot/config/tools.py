@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "spawn": ("sessions_spawn", "subagents"),
     "send": ("sessions_send", "sessions_list", "sessions_history"),
+    "files": ("file_read", "file_write", "file_edit", "file_list", "file_search", "file_delete"),
 }
 
 BUILT_IN = frozenset(name for names in GROUPS.values() for name in names) | {"web_fetch", "schedule"}

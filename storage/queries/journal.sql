@@ -42,9 +42,9 @@ insert into counters (name, value) values (:name, 1) on conflict (name) do updat
 
 -- name: insert_session
 insert into sessions (id, label, agent, parent, root, depth, mode, state, spawn_key, owner, owner_name, task, model, queue,
-    timeout_seconds, budget_nano, home, created_at, active_at)
+    timeout_seconds, budget_nano, workspace, home, created_at, active_at)
 values (:id, :label, :agent, :parent, :root, :depth, :mode, 'idle', :key, :owner, :owner_name, :task, :model, :queue,
-    :timeout_seconds, :budget_nano, :home, :now, :now)
+    :timeout_seconds, :budget_nano, :workspace, :home, :now, :now)
 
 -- name: fork_steps
 insert into steps (session, turn, kind, body, model, started_at, ended_at)
