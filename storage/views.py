@@ -158,9 +158,10 @@ class Views:
         return found
 
     async def dead_letters(self, *, limit: int = 100) -> Sequence[DeadLetterRow]:
-        """Both directions, the newest first."""
+        """Both directions, the newest first: what could not be said or handled, and what may have been said."""
         query = {"before": _FOR_EVER, "limit": _bounded(limit)}
-        outgoing = [shapes.dead_delivery(row) for row in await self._rows("deliveries_dead", **query)]
+        rows = [*await self._rows("deliveries_dead", **query), *await self._rows("deliveries_unknown", **query)]
+        outgoing = [shapes.dead_delivery(row) for row in rows]
         incoming = [shapes.dead_event(row) for row in await self._rows("inbox_dead", **query)]
         return sorted([*outgoing, *incoming], key=lambda letter: letter.at, reverse=True)[: _bounded(limit)]
 

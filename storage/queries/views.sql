@@ -138,6 +138,10 @@ where d.state in ('pending', 'sending', 'unknown') and d.n < :before order by d.
 select d.*, s.label, s.agent from deliveries d left join sessions s on s.id = d.session
 where d.state = 'dead' and d.n < :before order by d.n desc limit :limit
 
+-- name: deliveries_unknown
+select d.*, s.label, s.agent from deliveries d indexed by deliveries_lane left join sessions s on s.id = d.session
+where d.state in ('pending', 'sending', 'unknown') and d.state = 'unknown' and d.n < :before order by d.n desc limit :limit
+
 -- name: deliveries_of_session
 select d.*, s.label, s.agent from deliveries d left join sessions s on s.id = d.session
 where d.session = :session and d.n < :before order by d.n desc limit :limit
@@ -171,4 +175,6 @@ select count(*) from (select 1 from deliveries where state in ('pending', 'sendi
 
 -- name: count_dead
 select (select count(*) from (select 1 from deliveries where state = 'dead' limit :limit))
+     + (select count(*) from (select 1 from deliveries indexed by deliveries_lane
+        where state in ('pending', 'sending', 'unknown') and state = 'unknown' limit :limit))
      + (select count(*) from (select 1 from inbox where state = 'dead' limit :limit))
