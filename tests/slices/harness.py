@@ -27,7 +27,7 @@ from tests.slices.screens import ADAS, Screen
 TOKEN = "a-token-for-slices"
 SECONDS = 10.0
 
-_AGENTS = """
+AGENTS = """
 [models.default]
 kind = "rehearsal"
 word_delay_seconds = 0
@@ -50,12 +50,14 @@ spawns = ["researcher"]
 """
 
 
-def write_config(folder: Path, screens: Sequence[Screen] = (), *, more: str = "", agents: str = _AGENTS) -> Path:
+def write_config(
+    folder: Path, screens: Sequence[Screen] = (), *, more: str = "", agents: str = AGENTS, port: int = 0
+) -> Path:
     """A config.toml of these platforms: Ada owns the bot and is reached on them in this order, and each shared room is
     routed to the assistant, who answers in threads."""
     folder.mkdir(parents=True, exist_ok=True)
     pieces = [
-        f'[bot]\ndata = "data"\n\n[web]\nhost = "127.0.0.1"\nport = 0\ntoken = "{TOKEN}"\n',
+        f'[bot]\ndata = "data"\n\n[web]\nhost = "127.0.0.1"\nport = {port}\ntoken = "{TOKEN}"\n',
         "[delivery]\nfallback_after_seconds = 0.2\n" if "[delivery]" not in more else "",
         agents,
         *(screen.table() for screen in screens),
@@ -137,6 +139,12 @@ class Running:
             while self.state(ChannelName(name)) is ChannelState.CONNECTED:
                 await asyncio.sleep(0.01)
 
+    async def down(self, name: str) -> None:
+        """Return once the channel has given up for now, and says why."""
+        async with asyncio.timeout(20):
+            while self.state(ChannelName(name)) is not ChannelState.DOWN:
+                await asyncio.sleep(0.01)
+
     def state(self, name: ChannelName) -> ChannelState:
         return self.application.connections.health()[name].state
 
@@ -168,7 +176,7 @@ class Running:
                     f"/api/v1/threads/{thread}/messages", params={"channel": channel, "after": after, "wait": 5}
                 )
                 found = answer.raise_for_status().json()
-                said += [message["text"] for message in found["messages"] if message["by_bot"]]
+                said += [message["text"] for message in found["messages"] if message["side"] == "out"]
                 after = found["next"]
         return said
 

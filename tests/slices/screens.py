@@ -8,7 +8,7 @@ the bot has shown to anybody can be read, to find what must not be there.
 from __future__ import annotations
 
 import html
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
@@ -56,8 +56,9 @@ class Screen(Protocol):
     def said_anywhere(self) -> dict[str, list[str]]:
         """Everything that the bot said on this platform, by place."""
 
-    async def drop(self) -> None:
-        """The platform cuts the connection on which it tells events."""
+    def strikes(self, text: str, strike: Callable[[], None], *, shown: bool) -> None:
+        """Call `strike` when the bot's first message with this text comes in: when it has just been `shown`, or
+        else in its stead. The bot gets no answer."""
 
     async def go_away(self) -> None: ...
     async def come_back(self) -> None: ...
@@ -99,9 +100,7 @@ class DiscordScreen:
         declared = next(command for command in self.world.commands if command["name"] == name)
         names = [option["name"] for option in declared.get("options", [])]
         words = rest.split(" ", len(names) - 1) if rest else []
-        self.world.gives_command(
-            _channel(where), name, dict(zip(names, words, strict=False)), by=self._people[by]
-        )
+        self.world.gives_command(_channel(where), name, dict(zip(names, words, strict=False)), by=self._people[by])
 
     def edits(self, where: ThreadRef, message_id: str, text: str) -> None:
         self.world.edits(_channel(where), message_id, text)
@@ -129,8 +128,10 @@ class DiscordScreen:
     def is_private(self, channel: str) -> bool:
         return bool(self.world.channels[channel]["type"] == DIRECT)
 
-    async def drop(self) -> None:
-        self.server.gateway.drop()
+    def strikes(self, text: str, strike: Callable[[], None], *, shown: bool) -> None:
+        self.world.add_message = _struck(
+            self.world.add_message, text, strike, shown=shown, ours=lambda said: said[1] == self.world.bot
+        )  # type: ignore[method-assign]
 
     async def go_away(self) -> None:
         await self.server.stop()
@@ -187,8 +188,8 @@ class TelegramScreen:
         }
         return {id: said for id, said in everywhere.items() if said}
 
-    async def drop(self) -> None:
-        self.server.drop_polls()
+    def strikes(self, text: str, strike: Callable[[], None], *, shown: bool) -> None:
+        self.world.bot_says = _struck(self.world.bot_says, text, strike, shown=shown)  # type: ignore[method-assign]
 
     async def go_away(self) -> None:
         await self.server.refuse_connections()
@@ -255,8 +256,8 @@ class SlackScreen:
     def _ours(self, room: str) -> list[dict[str, Any]]:
         return [message for message in self.slack.space.room(room).messages if message.get("user") == BOT]
 
-    async def drop(self) -> None:
-        self.slack.post.drop()
+    def strikes(self, text: str, strike: Callable[[], None], *, shown: bool) -> None:
+        self.slack.space.post = _struck(self.slack.space.post, text, strike, shown=shown)  # type: ignore[method-assign]
 
     async def go_away(self) -> None:
         await self.slack.go_away()
@@ -285,6 +286,36 @@ async def slack() -> AsyncIterator[SlackScreen]:
 
 
 PLATFORMS = {"discord": discord, "telegram": telegram, "slack": slack}
+
+
+class Struck(Exception):
+    """Ends the request during which something broke."""
+
+
+def _struck(
+    say: Callable[..., dict[str, Any]],
+    text: str,
+    strike: Callable[[], None],
+    *,
+    shown: bool,
+    ours: Callable[[tuple[Any, ...]], bool] = lambda _: True,
+) -> Callable[..., dict[str, Any]]:
+    """`say`, with a strike at the first message that has this text."""
+    struck = False
+
+    def striking(*arguments: Any, **more: Any) -> dict[str, Any]:
+        nonlocal struck
+        if struck or text not in repr((arguments, more)) or not ours(arguments):
+            return say(*arguments, **more)
+        struck = True
+        if not shown:
+            strike()
+            raise Struck(text)
+        done = say(*arguments, **more)
+        strike()
+        return done
+
+    return striking
 
 
 def _channel(where: ThreadRef) -> str:

@@ -103,5 +103,7 @@ async def test_edits_and_deletions_reach_a_message_that_waits(screen: Screen, tm
 async def _waiting(threadmill: Running, *texts: str) -> None:
     """Return once exactly these messages wait for their session."""
     async with asyncio.timeout(SECONDS):
-        while [text for (text,) in await threadmill.rows("select text from mail where state = 'waiting' order by n")] != list(texts):
+        while [
+            text for (text,) in await threadmill.rows("select text from mail where state = 'waiting' order by n")
+        ] != list(texts):
             await asyncio.sleep(0.01)
