@@ -42,6 +42,7 @@ SQL = load("monitors")
 JOURNAL = load("journal")
 
 _LONGEST_OUTCOME = 500
+_SEEN = ("digest", "content", "raw", "etag", "modified")
 _QUIET_KEPT = timedelta(days=1)  # firings that found nothing are kept so long
 
 
@@ -291,7 +292,7 @@ def _facts(tx: sqlite3.Connection, firing: Firing, now: datetime) -> Facts | Non
         return None
     seen = None
     if row["digest"] is not None:
-        seen = Seen(digest=row["digest"], content=row["content"], etag=row["etag"], modified=row["modified"])
+        seen = Seen(**{key: row[key] for key in _SEEN})
     waiting = tx.execute(SQL["waiting_mail"], {"session": row["session"]}).fetchone()
     hour = {"name": firing.monitor, "since": to_us(now - FLOOD)}
     return Facts(
@@ -335,7 +336,8 @@ def _finish(
             outbox.enqueue(tx, message, now=now)
             lanes.append(place.key)
     if seen is not None:
-        tx.execute(SQL["see"], {"name": monitor.name, **_seen(seen)})
+        query = "see" if seen.digest != row["digest"] else "see_form"  # the same content is not written again
+        tx.execute(SQL[query], {"name": monitor.name, **_seen(seen)})
     told_flooding = None if result.told_flooding is None else to_us(result.told_flooding)
     values = {"error": result.error, "failures": result.failures, "told_failing": result.told_failing}
     tx.execute(SQL["result"], {"name": monitor.name, **values, "told_flooding": told_flooding})
@@ -347,7 +349,7 @@ def _finish(
 
 
 def _seen(seen: Seen) -> dict[str, str | None]:
-    return {"digest": seen.digest, "content": seen.content, "etag": seen.etag, "modified": seen.modified}
+    return {key: getattr(seen, key) for key in _SEEN}
 
 
 def _mail(firing: Firing, session: SessionId, text: str) -> NewMail:

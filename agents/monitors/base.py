@@ -108,8 +108,9 @@ class Record:
 class Seen:
     """What was last seen, for the next comparison."""
 
-    digest: str
-    content: str
+    digest: str  # of the readable text
+    content: str  # its beginning
+    raw: str | None = None  # digest of what was sent: the same again need not be made readable
     etag: str | None = None
     modified: str | None = None
 

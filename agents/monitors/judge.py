@@ -28,8 +28,8 @@ def judged(facts: Facts, found: Look | None, limit: Limit, now: datetime) -> Res
     match found:
         case Failed(why=why):
             return _failed(facts, why)
-        case Unchanged() if monitor.check is not None and monitor.check.changed:
-            return _quiet(facts, "unchanged")
+        case Unchanged(seen=seen) if monitor.check is not None and monitor.check.changed:
+            return _quiet(facts, "unchanged", seen)
         case First(seen=seen) if monitor.check is not None and monitor.check.changed:
             return _quiet(facts, "seen for the first time", seen)
     return _reported(facts, found, limit, now)
@@ -70,7 +70,7 @@ def _reported(facts: Facts, found: Look | None, limit: Limit, now: datetime) -> 
         return _quiet(facts, "the agent has not taken in the last one yet")
     if facts.reports >= limit.reports_per_hour:
         return _held_back(facts, limit, now)
-    seen = found.seen if isinstance(found, First | Changed) else None
+    seen = found.seen if found is not None and not isinstance(found, Failed) else None
     return Result(
         state=FiringState.DONE,
         outcome="changed" if isinstance(found, Changed) else "woken",

@@ -13,19 +13,20 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import unified_diff
 
-from agents.fetching import Fetcher, FetchFailed, FetchRefused, Version, readable
+from agents.fetching import Fetched, Fetcher, FetchFailed, FetchRefused, Version, readable
 from agents.monitors.base import Check, Seen
 
 DIFFERENCE_BYTES = 4096
 KEPT_CHARACTERS = 200_000
 _LINES = 4000  # compared; comparing takes more than linear time
 _LONG_LINE = 240
+_READING_SECONDS = 30.0
 _SENTENCE = re.compile(r"(?<=[.!?;])\s+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unchanged:
-    pass
+    seen: Seen | None = None  # the same text, sent in another form
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,27 +50,51 @@ class Failed:
 Look = Unchanged | First | Changed | Failed
 
 
-async def look(fetcher: Fetcher, check: Check, before: Seen | None) -> Look:
-    """Look once. Never raises for what a server or a network does."""
-    known = Version(etag=before.etag, modified=before.modified) if before else None
-    try:
-        fetched = await fetcher.fetch(check.url, timeout_seconds=check.timeout_seconds, known=known)
-    except (FetchFailed, FetchRefused) as error:
-        return Failed(why=str(error))
-    if fetched.text is None:
-        return Unchanged() if before else Failed(why=f"{check.url} answered 304, but was not asked whether it changed.")
-    text = (await asyncio.to_thread(readable, fetched)).text
-    seen = Seen(
-        digest=hashlib.sha256(text.encode("utf-8", errors="surrogatepass")).hexdigest(),
-        content=text[:KEPT_CHARACTERS],
-        etag=fetched.version.etag,
-        modified=fetched.version.modified,
-    )
-    if before is None:
-        return First(seen=seen)
-    if seen.digest == before.digest:
-        return Unchanged()
-    return Changed(seen=seen, difference=await asyncio.to_thread(difference, before.content, seen.content))
+class Lookout:
+    """Looks at what is watched."""
+
+    def __init__(self, fetcher: Fetcher) -> None:
+        self._fetcher = fetcher
+        # Making pages readable is work for the processor: many side by side in threads only take longer.
+        self._reading = asyncio.Semaphore(2)
+
+    async def look(self, check: Check, before: Seen | None) -> Look:
+        """Look once. Never raises for what a server or a network does."""
+        known = Version(etag=before.etag, modified=before.modified) if before else None
+        try:
+            fetched = await self._fetcher.fetch(check.url, timeout_seconds=check.timeout_seconds, known=known)
+        except (FetchFailed, FetchRefused) as error:
+            return Failed(why=str(error))
+        if fetched.text is None:
+            answered = f"{check.url} answered 304, but was not asked whether it changed."
+            return Unchanged() if before else Failed(why=answered)
+        raw = _digest(f"{fetched.media_type}\n{fetched.text}")
+        if before is not None and raw == before.raw:
+            return Unchanged()
+        try:
+            text = await self._read(fetched)
+        except TimeoutError:
+            return Failed(why=f"{check.url} could not be made readable within {_READING_SECONDS:g} s.")
+        seen = Seen(
+            digest=_digest(text),
+            content=text[:KEPT_CHARACTERS],
+            raw=raw,
+            etag=fetched.version.etag,
+            modified=fetched.version.modified,
+        )
+        if before is None:
+            return First(seen=seen)
+        if seen.digest == before.digest:
+            return Unchanged(seen=seen)
+        return Changed(seen=seen, difference=await asyncio.to_thread(difference, before.content, seen.content))
+
+    async def _read(self, fetched: Fetched) -> str:
+        async with self._reading, asyncio.timeout(_READING_SECONDS):
+            return (await asyncio.to_thread(readable, fetched)).text
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", errors="surrogatepass")).hexdigest()
 
 
 def difference(before: str, after: str) -> str:

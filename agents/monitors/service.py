@@ -31,7 +31,7 @@ from agents.monitors.base import (
     firing_key,
 )
 from agents.monitors.judge import Limit, judged
-from agents.monitors.look import look
+from agents.monitors.look import Lookout
 from agents.monitors.schedule import to_fire
 from agents.monitors.timetable import Timetable
 
@@ -56,6 +56,7 @@ class Monitors:
     def __init__(self, parts: MonitorParts) -> None:
         self._parts = parts
         self._group: asyncio.TaskGroup | None = None
+        self._lookout = Lookout(parts.fetcher)
         self._room = asyncio.Semaphore(_LOOKS_AT_ONCE)
         self._busy: dict[MonitorName, deque[tuple[Firing, bool]]] = {}  # and what waits for the one before
         self._planning = asyncio.Lock()
@@ -203,7 +204,7 @@ class Monitors:
         found = None
         if check is not None:
             async with self._room:
-                found = await look(parts.fetcher, check, facts.seen)
+                found = await self._lookout.look(check, facts.seen)
         now = parts.clock()
         result = judged(facts, found, parts.limit, now)
         if await parts.store.finish(firing, result, now):

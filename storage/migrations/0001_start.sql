@@ -272,6 +272,7 @@ create table monitors (
     settled_at integer not null default 0, -- everything scheduled up to here was fired or left out
     digest     text,                    -- of what was last seen
     content    text,                    -- what was last seen, for the difference
+    raw        text,                    -- digest of it as it was sent
     etag       text,
     modified   text,                    -- its Last-Modified
     session    text,

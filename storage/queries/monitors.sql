@@ -22,7 +22,7 @@ update monitors set definition = :definition, changed_at = :now where name = :na
 update monitors set anchor_at = :now, settled_at = :now where name = :name
 
 -- name: forget_seen
-update monitors set digest = null, content = null, etag = null, modified = null, failures = 0, told_failing = 0,
+update monitors set digest = null, content = null, raw = null, etag = null, modified = null, failures = 0, told_failing = 0,
     last_error = null
 where name = :name
 
@@ -71,7 +71,10 @@ update monitors set last_error = :error, failures = :failures, told_failing = :t
 where name = :name
 
 -- name: see
-update monitors set digest = :digest, content = :content, etag = :etag, modified = :modified where name = :name
+update monitors set digest = :digest, content = :content, raw = :raw, etag = :etag, modified = :modified where name = :name
+
+-- name: see_form
+update monitors set raw = :raw, etag = :etag, modified = :modified where name = :name
 
 -- name: set_session
 update monitors set session = :session where name = :name
