@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import structlog
@@ -52,6 +52,7 @@ from agents.models.base import (
 )
 from agents.ports import Journal, Live, Profile, Profiles, Sessions
 from agents.rights import Rights
+from agents.tools.approvals import Approvals
 from agents.tools.base import Park, Toolbox
 from channels.base import DeliveryKey, Outbound
 
@@ -80,6 +81,7 @@ class TurnParts:
     live: Live
     rights: Rights
     clock: Callable[[], datetime]
+    approvals: Approvals | None = None
 
 
 class TurnRunner:
@@ -164,7 +166,7 @@ class _Turn:
         self._answer: Answer = activation.answer
         self._steps: list[Step] = list(activation.steps)
         self._stopping = False
-        self._calls = CallRunner(parts.toolbox, parts.live, profile, activation.claim)
+        self._calls = CallRunner(parts.toolbox, parts.live, profile, activation.claim, parts.approvals)
         self.streamed = ""
 
     async def run(self) -> None:
@@ -185,7 +187,8 @@ class _Turn:
             elif finished.stop is Stop.PAUSED:
                 await self._commit([step], doing="thinking")
             elif finished.stop is Stop.CONTEXT_FULL:
-                await self._commit([*await self._parts.context.compacted(self._profile, self._session, self._steps)])
+                await self._commit([replace(step, body={**step.body, "blocks": []})])  # it says nothing, but it cost
+                await self._make_room()
             elif await self._finish(step, finished):
                 return
         limit = self._profile.max_steps
@@ -257,6 +260,13 @@ class _Turn:
         if self._calls.is_cut_off(call, begun):
             await self._commit([self._calls.interrupted(call, self._parts.clock())])
             return
+        if not begun:
+            refused = await self._calls.refused(
+                call, self._session, begun_at=self._asked_at(), now=self._parts.clock()
+            )
+            if refused is not None:
+                await self._commit([refused])
+                return
         if not begun and not self._calls.repeatable(call):
             await self._commit([self._calls.begin(call, self._parts.clock())], doing=f"running {call.name}")
         result = await self._calls.run(
@@ -279,12 +289,26 @@ class _Turn:
         await self._check_money()
         context = self._parts.context
         if context.is_long(self._profile, self._session, self._steps):
-            await self._commit(await context.compacted(self._profile, self._session, self._steps), doing="compacting")
+            await self._sum_up()
         try:
             return await self._stream(await context.request(self._profile, self._session, self._steps))
         except ContextTooLong:
-            await self._commit(await context.compacted(self._profile, self._session, self._steps), doing="compacting")
+            await self._make_room()
             return await self._stream(await context.request(self._profile, self._session, self._steps))
+
+    async def _make_room(self) -> None:
+        """After the model said that the conversation is too long. Raises ModelError when nothing can be left out."""
+        if not await self._sum_up():
+            raise ContextTooLong(
+                "the conversation is longer than it takes, and nothing can be left out: /new begins anew."
+            )
+
+    async def _sum_up(self) -> bool:
+        """Put a summary in the place of the conversation. False when nothing can be left out."""
+        made = await self._parts.context.compacted(self._profile, self._session, self._steps)
+        answers = self._answers()
+        await self._commit([replace(step, body={**step.body, "answers": answers}) for step in made], doing="compacting")
+        return bool(made)
 
     async def _stream(self, request: Request) -> Finished:
         self.streamed = ""
@@ -365,6 +389,15 @@ class _Turn:
     def _this_turn(self) -> list[Step]:
         return [entry for entry in self._steps if entry.turn == self._claim.turn]
 
+    def _answers(self) -> int:
+        """How many answers the model has given in this turn, with those that a summary stands for: it numbers what is
+        said, so it must never count the same twice."""
+        count = 0
+        for entry in self._this_turn():
+            count = entry.step.body.get("answers", count) if entry.step.kind is StepKind.SUMMARY else count
+            count += entry.step.kind is StepKind.MODEL
+        return count
+
     def _news(self) -> bool:
         """Whether somebody wrote after the model's last answer (a child's result is no news: it was waited for)."""
         for entry in reversed(self._steps):
@@ -382,8 +415,7 @@ class _Turn:
     def _say(self, text: str, suffix: str = "") -> tuple[Outbound, ...]:
         if self._answer.to is None or not text.strip():
             return ()
-        number = sum(entry.step.kind is StepKind.MODEL for entry in self._this_turn())
-        key = f"{self._claim.turn}/{suffix or number}"
+        key = f"{self._claim.turn}/{suffix or self._answers()}"
         reply_to = self._answer.reply_to if self._answer.to.thread is None else None
         first = Outbound(key=DeliveryKey(key), to=self._answer.to, text=text, reply_to=reply_to)
         copies = [place for place in self._answer.report_to if place != self._answer.to]

@@ -198,9 +198,10 @@ async def world(
     agents: Mapping[str, Profile] | None = None,
     tools: list[Tool] | None = None,
     runs: bool = True,
+    models: Models | None = None,
 ) -> AsyncIterator[World]:
     """A world on a data folder, its engine running or not; leaving it is a crash: nothing is released."""
-    models = build({ModelName("default"): ModelSettings(kind="rehearsal", word_delay_seconds=0.0)})
+    models = models or build({ModelName("default"): ModelSettings(kind="rehearsal", word_delay_seconds=0.0)})
     async with opened(folder) as database:
         made = World(database, folder, holder, agents or profiles(), tools or [], models)
         running = asyncio.create_task(made.engine.run(made.runner.activate) if runs else asyncio.sleep(0))
