@@ -56,6 +56,10 @@ class Allowed:
         """Hosts as `name`, `name:8080`, `127.0.0.1:8080`, `[::1]:8080`. Raises ValueError with a sentence."""
         return cls(ports=frozenset(ports), hosts=frozenset(_host(text) for text in hosts))
 
+    def also(self, host: str, port: int) -> Allowed:
+        """The same, with one host more."""
+        return Allowed(ports=self.ports, hosts=self.hosts | {(_plain(host), port)})
+
     def names(self, host: str, port: int) -> bool:
         """Whether this very host was let in by name, wherever it is."""
         plain = _plain(host)

@@ -58,11 +58,14 @@ class Lookout:
         # Making pages readable is work for the processor: many side by side in threads only take longer.
         self._reading = asyncio.Semaphore(2)
 
-    async def look(self, check: Check, before: Seen | None) -> Look:
-        """Look once. Never raises for what a server or a network does."""
+    async def look(self, check: Check, before: Seen | None, *, trusted: bool = False) -> Look:
+        """Look once. `trusted`: the operator wrote the address into the configuration, so it may be a private one.
+        Never raises for what a server or a network does."""
         known = Version(etag=before.etag, modified=before.modified) if before else None
         try:
-            fetched = await self._fetcher.fetch(check.url, timeout_seconds=check.timeout_seconds, known=known)
+            fetched = await self._fetcher.fetch(
+                check.url, timeout_seconds=check.timeout_seconds, known=known, trusted=trusted
+            )
         except (FetchFailed, FetchRefused) as error:
             return Failed(why=str(error))
         if fetched.text is None:

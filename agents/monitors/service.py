@@ -28,6 +28,7 @@ from agents.monitors.base import (
     MonitorStore,
     Record,
     Result,
+    Source,
     firing_key,
 )
 from agents.monitors.judge import Limit, judged
@@ -204,7 +205,8 @@ class Monitors:
         found = None
         if check is not None:
             async with self._room:
-                found = await self._lookout.look(check, facts.seen)
+                trusted = facts.record.source is Source.CONFIG
+                found = await self._lookout.look(check, facts.seen, trusted=trusted)
         now = parts.clock()
         result = judged(facts, found, parts.limit, now)
         if await parts.store.finish(firing, result, now):

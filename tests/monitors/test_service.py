@@ -33,7 +33,7 @@ async def site() -> AsyncIterator[Website]:
 
 
 def watching(site: Website, **changes: Any) -> Any:
-    return {"monitors": [monitor(site.url("/"), **changes)], "hosts": [site.host]}
+    return {"monitors": [monitor(site.url("/"), **changes)]}
 
 
 async def test_the_first_look_and_an_unchanged_page_say_nothing(tmp_path: Path, site: Website) -> None:
@@ -417,3 +417,21 @@ async def test_a_report_follows_a_room_to_its_new_id(tmp_path: Path) -> None:
         assert await at.said(new) == ["News", "News"]
         (record,) = await at.monitors.records()
         assert record.monitor.report_to == (THREAD, new)
+
+
+@pytest.mark.requirement("P9")
+async def test_a_private_page_is_looked_at_when_the_configuration_names_it_and_else_only_when_it_is_let_in(
+    tmp_path: Path, site: Website
+) -> None:
+    async with website() as inside:
+        inside.page("/", "internal")
+        site.redirects("/out", inside.url("/"))
+        plans = [monitor(site.url("/")), monitor(site.url("/out"), name=MonitorName("out"))]
+        async with rig(tmp_path, plans) as at:
+            await at.monitors.add(monitor(site.url("/"), name=MonitorName("chat"), owner=Account("web:ada")), "in:1")
+            await at.at_rest()
+            errors = {str(record.monitor.name): record.last_error for record in await at.monitors.records()}
+            assert errors["page"] is None
+            assert "only the ports" in str(errors["out"])
+            assert "only the ports" in str(errors["chat"])
+        assert inside.server.connected == 0

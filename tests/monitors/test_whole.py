@@ -12,11 +12,8 @@ from tests.slices.harness import running, write_config
 pytestmark = pytest.mark.slow
 
 
-def _monitor(url: str, host: str, prompt: str = "say News") -> str:
+def _monitor(url: str, prompt: str = "say News") -> str:
     return f"""
-[fetch]
-allow = ["{host}"]
-
 [[monitors]]
 name = "page"
 every = "1s"
@@ -31,7 +28,7 @@ report_to = ["web:/main/status", "api:/main/status"]
 async def test_a_page_that_changes_is_reported_once_in_two_places_also_over_a_restart(tmp_path: Path) -> None:
     async with website() as site:
         site.page("/", "All systems work as they should.")
-        file = write_config(tmp_path, more=_monitor(site.url("/"), site.host))
+        file = write_config(tmp_path, more=_monitor(site.url("/")))
         async with running(file) as threadmill:
             await site.until_asked("/", 2)
             site.page("/", "There is an incident, and people look into it.")
@@ -56,10 +53,10 @@ async def test_a_page_that_changes_is_reported_once_in_two_places_also_over_a_re
 async def test_an_edit_of_a_monitor_takes_effect_while_threadmill_runs(tmp_path: Path) -> None:
     async with website() as site:
         site.page("/", "All systems work as they should.")
-        file = write_config(tmp_path, more=_monitor(site.url("/"), site.host))
+        file = write_config(tmp_path, more=_monitor(site.url("/")))
         async with running(file) as threadmill:
             await site.until_asked("/", 1)
-            write_config(tmp_path, more=_monitor(site.url("/other"), site.host, "say Elsewhere"))
+            write_config(tmp_path, more=_monitor(site.url("/other"), "say Elsewhere"))
             site.page("/other", "Something else altogether is shown here.")
             await site.until_asked("/other", 2)
             site.page("/other", "And now it has changed into this.")
