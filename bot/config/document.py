@@ -175,6 +175,17 @@ class AgentTable(_Table):
     thinking_tokens: int | None = Field(
         default=None, ge=0, le=1_000_000, description="How many tokens it may think; as its model says when left out."
     )
+    approve: list[str] = Field(
+        default_factory=list, max_length=200, description="Tools whose calls a person must allow first, each time."
+    )
+    escalate_to: list[str] = Field(
+        default_factory=list,
+        max_length=10,
+        description="People or roles who are asked one after the other when a question is not answered in time.",
+    )
+    ask_timeout_seconds: float = Field(
+        default=3600.0, ge=10, le=604_800, description="How long each of them has to answer; reminded after half of it."
+    )
 
 
 class RouteTable(_Table):
@@ -326,7 +337,7 @@ class LimitsTable(_Table):
 
 
 class FetchTable(_Table):
-    """What monitors and the tool web_fetch may reach. Public hosts, unless it is said here."""
+    """What the tool web_fetch and monitors made in chat may reach: public hosts, unless it is said here."""
 
     allow: list[Host] = Field(
         default_factory=list,
