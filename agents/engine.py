@@ -11,6 +11,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 
 import structlog
 
@@ -68,35 +69,44 @@ class EmbeddedEngine:
                     self._queued.discard(session)
                     task = group.create_task(self._serve(session, activate), name=f"session-{session}")
                     self._tasks[session] = task
+                    # A task that is cancelled before it has begun runs none of its lines, no `finally` either.
+                    task.add_done_callback(partial(self._served, session))
+
+    def _served(self, session: SessionId, _: asyncio.Task[None]) -> None:
+        del self._tasks[session]
+        if session in self._again or session in self._aborted:
+            self._again.discard(session)
+            self._aborted.discard(session)
+            self.wake(session)
+        self._changed.set()
 
     async def _serve(self, session: SessionId, activate: Activate) -> None:
-        try:
-            more = True
-            while more:
-                self._again.discard(session)
-                await self._activate(session, activate)
-                more = session in self._again
-        finally:
-            del self._tasks[session]
-            self._aborted.discard(session)
-            if session in self._again:
-                self._again.discard(session)
-                self.wake(session)
-            self._changed.set()
+        more = True
+        while more:
+            self._again.discard(session)
+            await self._activate(session, activate)
+            more = session in self._again
 
     async def _activate(self, session: SessionId, activate: Activate) -> None:
+        task = asyncio.current_task()
+        assert task is not None
         try:
             await activate(session)
         except asyncio.CancelledError:
-            if session not in self._aborted:
+            if session in self._aborted:
+                self._aborted.discard(session)
+                self._again.add(session)
+                if task.uncancel() > 0:
+                    raise  # Threadmill is stopping as well
+            elif task.cancelling():
                 raise  # Threadmill is stopping
-            self._aborted.discard(session)
-            task = asyncio.current_task()
-            assert task is not None
-            task.uncancel()
-            self._again.add(session)
+            else:
+                self._failed(session)  # nobody cancelled us: something within leaked its own cancellation
         except Exception:
-            # The top of an actor: nothing that goes wrong in one session may stop another.
-            log.exception("activation failed", session=session)
-            with suppress(RuntimeError):
-                self.wake(session, after_seconds=5.0)
+            self._failed(session)
+
+    def _failed(self, session: SessionId) -> None:
+        """The top of an actor: nothing that goes wrong in one session may stop another."""
+        log.exception("activation failed", session=session)
+        with suppress(RuntimeError):
+            self.wake(session, after_seconds=5.0)

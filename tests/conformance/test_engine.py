@@ -168,6 +168,71 @@ async def test_an_activation_that_fails_or_hangs_stops_no_other(engine: Engine) 
         await done.wait()
 
 
+@pytest.mark.requirement("P6")
+async def test_a_session_that_is_aborted_before_its_activation_has_begun_is_activated_all_the_same() -> None:
+    engine = EmbeddedEngine()
+    activated = asyncio.Event()
+
+    async def activate(_: SessionId) -> None:
+        activated.set()
+
+    async with running(engine, activate), asyncio.timeout(5):
+        engine.wake(ONE)
+        while not engine.awake:  # its task is made, and has run no line yet
+            assert not activated.is_set()
+            await asyncio.sleep(0)
+            engine.abort(ONE)
+        await activated.wait()
+        await settled(engine)
+
+
+async def test_an_abort_does_not_hide_that_the_engine_is_stopped(engine: Engine) -> None:
+    begun = asyncio.Event()
+
+    async def activate(_: SessionId) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    task = asyncio.create_task(engine.run(activate))
+    engine.wake(ONE)
+    await begun.wait()
+    task.cancel()
+    await asyncio.sleep(0)  # the engine has passed the cancellation on
+    engine.abort(ONE)
+    done, _ = await asyncio.wait((task,), timeout=2)
+    if not done:
+        task.cancel()
+    assert done
+
+
+@pytest.mark.requirement("P6")
+async def test_a_cancellation_that_nobody_asked_for_is_a_failure_like_any_other(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed = asyncio.Event()
+    wake = engine.wake
+
+    def woken(session: SessionId, *, after_seconds: float = 0.0) -> None:
+        if after_seconds:
+            failed.set()
+        wake(session)
+
+    monkeypatch.setattr(engine, "wake", woken)
+    runs = 0
+
+    async def activate(_: SessionId) -> None:
+        nonlocal runs
+        runs += 1
+        if runs == 1:
+            raise asyncio.CancelledError  # as a library does that cancels its own future
+
+    async with running(engine, activate), asyncio.timeout(5):
+        engine.wake(ONE)
+        await failed.wait()
+        await settled(engine)
+    assert runs == 2
+
+
 async def test_aborting_a_session_that_does_not_run_does_nothing(engine: Engine) -> None:
     async def activate(_: SessionId) -> None: ...
 
