@@ -233,6 +233,7 @@ def _redefine(tx: sqlite3.Connection, before: Monitor, after: Monitor, now: date
 
 def _delete(tx: sqlite3.Connection, row: sqlite3.Row, now: datetime, ended: list[SessionId]) -> None:
     tx.execute(SQL["delete"], {"name": row["name"]})
+    tx.execute(SQL["give_up"], {"name": row["name"], "now": to_us(now)})
     session = _session(tx, row["session"])
     if session is not None:
         finish_session(tx, session, Ended.DONE, "its monitor was removed", now)
@@ -341,8 +342,8 @@ def _finish(
     told_flooding = None if result.told_flooding is None else to_us(result.told_flooding)
     values = {"error": result.error, "failures": result.failures, "told_failing": result.told_failing}
     tx.execute(SQL["result"], {"name": monitor.name, **values, "told_flooding": told_flooding})
-    ending = {"key": firing.key, "state": state.value, "outcome": outcome[:_LONGEST_OUTCOME], "now": to_us(now)}
-    tx.execute(SQL["finish"], ending)
+    ending = {"key": firing.key, "state": state.value, "outcome": outcome[:_LONGEST_OUTCOME], "quiet": result.quiet}
+    tx.execute(SQL["finish"], {**ending, "now": to_us(now)})
     old = {"name": monitor.name, "before": to_us(now - _QUIET_KEPT)}
     tx.execute(SQL["forget_quiet"], old)
     return True

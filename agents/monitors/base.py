@@ -153,6 +153,7 @@ class Result:
 
     state: FiringState
     outcome: str  # a few words for people
+    quiet: bool = False  # nothing came of it: not worth keeping for long
     wake: str | None = None  # mail for the agent
     say: str | None = None  # said by the runtime in every place of report_to
     seen: Seen | None = None  # replaces what was last seen

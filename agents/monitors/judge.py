@@ -39,6 +39,7 @@ def _quiet(facts: Facts, outcome: str, seen: Seen | None = None) -> Result:
     return Result(
         state=FiringState.DONE,
         outcome=outcome,
+        quiet=True,
         seen=seen,
         say=_works_again(facts),
         told_flooding=facts.told_flooding,
@@ -92,7 +93,13 @@ def _held_back(facts: Facts, limit: Limit, now: datetime) -> Result:
             f" ({limit.reports_per_hour}). It goes on when there is room again, {what}."
         )
     said = "\n\n".join(line for line in lines if line)
-    return Result(state=FiringState.DONE, outcome="held back: too many reports", say=said or None, told_flooding=told)
+    return Result(
+        state=FiringState.DONE,
+        outcome="held back: too many reports",
+        quiet=True,
+        say=said or None,
+        told_flooding=told,
+    )
 
 
 def mail(monitor: Monitor, found: Look | None, before: Seen | None, now: datetime) -> str:

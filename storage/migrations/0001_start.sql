@@ -292,11 +292,12 @@ create table firings (
     holder       text not null,
     outcome      text,
     asked        integer not null default 0, -- by a person, out of turn
+    quiet        integer not null default 0, -- nothing came of it: not kept for long
     started_at   integer not null,
     ended_at     integer
 ) without rowid;
 create index firings_monitor on firings (monitor, scheduled_at);
-create index firings_quiet on firings (monitor, scheduled_at) where outcome = 'unchanged';
+create index firings_quiet on firings (monitor, scheduled_at) where quiet;
 create index firings_claimed on firings (key) where state = 'claimed';
 
 -- Buttons that were shown: an opaque id, what it means, who may press it.

@@ -29,6 +29,10 @@ where name = :name
 -- name: delete
 delete from monitors where name = :name
 
+-- name: give_up
+update firings set state = 'skipped', outcome = 'its monitor was removed', ended_at = :now
+where monitor = :name and state = 'claimed'
+
 -- name: pause
 update monitors set paused = :paused, settled_at = max(settled_at, :now), changed_at = :now where name = :name
 
@@ -64,7 +68,7 @@ where f.monitor = :name and f.scheduled_at > :since and m.turn is not null
     and exists (select 1 from deliveries d where d.key >= m.turn || '/' and d.key < m.turn || '0')
 
 -- name: finish
-update firings set state = :state, outcome = :outcome, ended_at = :now where key = :key
+update firings set state = :state, outcome = :outcome, quiet = :quiet, ended_at = :now where key = :key
 
 -- name: result
 update monitors set last_error = :error, failures = :failures, told_failing = :told_failing, told_flooding = :told_flooding
@@ -85,5 +89,5 @@ update sessions set report_to = :report_to, home = :home where id = :session and
 -- name: forget_quiet
 delete from firings where key in (
     select key from firings indexed by firings_quiet
-    where monitor = :name and scheduled_at < :before and outcome = 'unchanged' order by scheduled_at limit 20
+    where monitor = :name and scheduled_at < :before and quiet order by scheduled_at limit 20
 )

@@ -435,3 +435,26 @@ async def test_a_private_page_is_looked_at_when_the_configuration_names_it_and_e
             assert "only the ports" in str(errors["out"])
             assert "only the ports" in str(errors["chat"])
         assert inside.server.connected == 0
+
+
+async def test_firings_that_found_nothing_are_kept_for_a_day_and_others_longer(tmp_path: Path, site: Website) -> None:
+    async with rig(tmp_path, **watching(site)) as at:
+        await at.passes(minutes=5)
+        site.page("/", INCIDENT)
+        await at.passes(minutes=5)
+        await at.passes(hours=30)
+        await at.passes(minutes=5)
+        outcomes = [outcome for _, outcome in await at.firings()]
+        assert outcomes == ["changed", "unchanged", "unchanged"]
+
+
+async def test_a_monitor_that_is_removed_while_it_looks_reports_nothing(tmp_path: Path, site: Website) -> None:
+    site.stalls("/hangs")
+    async with rig(tmp_path) as at:
+        await at.monitors.configure([monitor(site.url("/hangs"))])
+        await site.until_asked("/hangs")
+        await at.monitors.configure([])
+        assert await at.monitors.records() == []
+        assert await at.firings() == [("skipped", "its monitor was removed")]
+    async with rig(tmp_path) as at:
+        assert at.monitors.busy == 0
