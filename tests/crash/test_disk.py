@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import resource
 import sqlite3
 from pathlib import Path
@@ -11,6 +10,7 @@ import pytest
 
 from tests.crash.process import client_of, free_port, killable, ran, said_in, spawned
 from tests.slices.harness import Running, running, write_config
+from tests.slices.waiting import until
 
 pytestmark = pytest.mark.slow
 
@@ -73,12 +73,16 @@ async def test_a_process_that_hits_its_limit_of_file_size_recovers(tmp_path: Pat
             assert accepted < 1000
         assert status == 503
         resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-        async with asyncio.timeout(10):
-            while (await client.post("/api/v1/threads/room/messages", json={"text": "say Room"})).status_code != 202:
-                await asyncio.sleep(0.05)
-        async with asyncio.timeout(20):
-            while not any("Room" in text for text in await said_in(client, "room", 1)):
-                await asyncio.sleep(0.05)
+
+        async def taken() -> bool:
+            answer = await client.post("/api/v1/threads/room/messages", json={"text": "say There is room"})
+            return answer.status_code == 202
+
+        async def answered() -> bool:
+            return any("There is room" in text for text in await said_in(client, "room", 1))
+
+        await until(taken, "a message is taken again")
+        await until(answered, "it is answered")
         assert await process.stop() == 0
         assert process.rows("select count(*) from inbox where state <> 'routed'") == [(0,)]
         assert process.rows("pragma integrity_check") == [("ok",)]

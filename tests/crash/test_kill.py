@@ -14,7 +14,8 @@ import pytest
 
 from tests.crash.process import Process, client_of, free_port, killable, ran, said_in
 from tests.slices.harness import AGENTS, write_config
-from tests.slices.screens import PLATFORMS, Screen
+from tests.slices.screens import PLATFORMS
+from tests.slices.waiting import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(90)]
 
@@ -111,14 +112,14 @@ async def test_every_childs_result_comes_once_when_the_process_is_killed(tmp_pat
             "the first result is there": lambda: _count(process, "mail where kind = 'result'") >= 1,
             "the last turn runs": lambda: _count(process, "mail where kind = 'result' and state = 'taken'") == 5,
         }
-        async with asyncio.timeout(10):
-            while not facts[moment]():
-                await asyncio.sleep(0.002)
+        await until(facts[moment], moment)
         await process.kill()
         await process.start()
-        async with asyncio.timeout(15):
-            while not any("All five are back" in text for text in await said_in(client, "team", 1)):
-                await asyncio.sleep(0.02)
+
+        async def all_back() -> bool:
+            return any("All five are back" in text for text in await said_in(client, "team", 1))
+
+        await until(all_back, "the parent has its results")
         assert await process.stop() == 0
     assert process.rows("select state, ended, count(*) from sessions where parent is not null group by 1, 2") == [
         ("ended", "done", 5)
@@ -127,10 +128,10 @@ async def test_every_childs_result_comes_once_when_the_process_is_killed(tmp_pat
     for number in range(5):
         said = process.rows("select count(*) from deliveries where text = ? and state = 'sent'", f"Result {number}")
         assert said == [(1,)]
-    results = process.rows(
-        "select json_extract(body, '$.call_id'), count(*) from steps where kind = 'result' group by 1 having count(*) > 1"
-    )
-    assert results == [], "no tool call has two results"
+    calls = [
+        call for (call,) in process.rows("select json_extract(body, '$.call_id') from steps where kind = 'result'")
+    ]
+    assert len(calls) == len(set(calls)) >= 6, "each tool call has one result"
     assert process.rows("select count(*) from sessions") == [(6,)], "nothing was spawned twice"
     assert process.rows("select count(*) from deliveries where text like '%All five are back%'") == [(1,)]
 
@@ -158,7 +159,7 @@ async def test_a_kill_between_the_answer_and_its_receipt_neither_loses_nor_doubl
             await process.start()
             await _connected(client, platform)
             screen.says(screen.home(), "say What came after it")
-            await _shows(client, screen, "What came after it")
+            await until(lambda: "What came after it" in screen.said(screen.home()), "the conversation goes on")
             said = screen.said(screen.home())
             letters = (await client.get("/api/v1/deadletters")).json()["deadletters"]
             if platform == "telegram":  # it tells nobody what it has shown, so a person is asked
@@ -170,12 +171,7 @@ async def test_a_kill_between_the_answer_and_its_receipt_neither_loses_nor_doubl
 
 
 async def _connected(client: httpx.AsyncClient, platform: str) -> None:
-    async with asyncio.timeout(15):
-        while (await client.get("/healthz")).json()["channels"][platform]["state"] != "connected":
-            await asyncio.sleep(0.02)
+    async def so() -> bool:
+        return bool((await client.get("/healthz")).json()["channels"][platform]["state"] == "connected")
 
-
-async def _shows(client: httpx.AsyncClient, screen: Screen, text: str) -> None:
-    async with asyncio.timeout(15):
-        while text not in screen.said(screen.home()):
-            await asyncio.sleep(0.02)
+    await until(so, f"{platform} is connected")

@@ -23,6 +23,7 @@ from bot.web.server import serve as serve_web
 from channels.base import ChannelName, ChannelState, ThreadRef
 from storage.database import Database, opened
 from tests.slices.screens import ADAS, Screen
+from tests.slices.waiting import until
 
 TOKEN = "a-token-for-slices"
 SECONDS = 10.0
@@ -118,32 +119,29 @@ class Running:
 
     async def home_of(self, label: str) -> ThreadRef:
         """The place of the session with this label, once its thread is there."""
-        async with asyncio.timeout(SECONDS):
-            while True:
-                found = await self.rows("select home from sessions where label = ?", label)
-                home = ThreadRef.parse(found[0][0]) if found and found[0][0] else None
-                if home is not None and not (home.thread or "").startswith("+"):
-                    return home
-                await asyncio.sleep(0.01)
+        homes: list[ThreadRef] = []
+
+        async def found() -> bool:
+            rows = await self.rows("select home from sessions where label = ? and home is not null", label)
+            homes[:] = [home for (key,) in rows if not ((home := ThreadRef.parse(key)).thread or "").startswith("+")]
+            return bool(homes)
+
+        await until(found, f"{label} has a place")
+        return homes[0]
 
     async def connected(self, *names: str) -> None:
-        """Return once these channels are connected. Nobody is told of that, so it is asked."""
+        """Return once these channels (all, when none is named) are connected."""
         wanted = [ChannelName(name) for name in names] or [screen.name for screen in self.screens]
-        async with asyncio.timeout(20):
-            while any(self.state(name) is not ChannelState.CONNECTED for name in wanted):
-                await asyncio.sleep(0.01)
+        for name in wanted:
+            await until(lambda name=name: self.state(name) is ChannelState.CONNECTED, f"{name} is connected")  # type: ignore[misc]
 
     async def disconnected(self, name: str) -> None:
         """Return once the channel knows that its platform is away."""
-        async with asyncio.timeout(20):
-            while self.state(ChannelName(name)) is ChannelState.CONNECTED:
-                await asyncio.sleep(0.01)
+        await until(lambda: self.state(ChannelName(name)) is not ChannelState.CONNECTED, f"{name} is disconnected")
 
     async def down(self, name: str) -> None:
         """Return once the channel has given up for now, and says why."""
-        async with asyncio.timeout(20):
-            while self.state(ChannelName(name)) is not ChannelState.DOWN:
-                await asyncio.sleep(0.01)
+        await until(lambda: self.state(ChannelName(name)) is ChannelState.DOWN, f"{name} is down")
 
     def state(self, name: ChannelName) -> ChannelState:
         return self.application.connections.health()[name].state

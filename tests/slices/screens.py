@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import html
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Protocol
 
 from channels.base import ChannelName, ThreadRef
 from tests.conformance.rig_slack import seen_text
 from tests.fakes.discord import DiscordServer
-from tests.fakes.discord.world import DIRECT
 from tests.fakes.slack import BOT, BOT_TOKEN, TEAM, FakeSlack
 from tests.fakes.slack.workspace import APP_TOKEN
 from tests.fakes.telegram import FakeTelegram
@@ -125,13 +124,10 @@ class DiscordScreen:
         ours = [m["content"] for m in self.world.messages.get(channel, []) if m["author"]["id"] == self.world.bot]
         return [plain(text) for text in ours if text]
 
-    def is_private(self, channel: str) -> bool:
-        return bool(self.world.channels[channel]["type"] == DIRECT)
-
     def strikes(self, text: str, strike: Callable[[], None], *, shown: bool) -> None:
-        self.world.add_message = _struck(
-            self.world.add_message, text, strike, shown=shown, ours=lambda said: said[1] == self.world.bot
-        )  # type: ignore[method-assign]
+        say, bot = self.world.add_message, self.world.bot
+        struck = _struck(say, text, strike, shown=shown, ours=lambda said: bool(said[1] == bot))
+        self.world.add_message = struck  # type: ignore[method-assign]
 
     async def go_away(self) -> None:
         await self.server.stop()
@@ -142,7 +138,7 @@ class DiscordScreen:
 
 class TelegramScreen:
     name = ChannelName("telegram")
-    accounts: Mapping[str, str] = {ADAS: f"telegram:{ADA}", EVES: f"telegram:{EVE}"}  # noqa: RUF012 - never changed
+    accounts: Mapping[str, str] = {ADAS: f"telegram:{ADA}", EVES: f"telegram:{EVE}"}
     room = ThreadRef(channel=name, room=str(FORUM))
 
     def __init__(self, server: FakeTelegram) -> None:
@@ -201,7 +197,7 @@ class TelegramScreen:
 class SlackScreen:
     name = ChannelName("slack")
     room = ThreadRef(channel=name, space=TEAM, room="C1")
-    accounts: Mapping[str, str] = {ADAS: f"slack:{TEAM}/U1", EVES: f"slack:{TEAM}/U9"}  # noqa: RUF012 - never changed
+    accounts: Mapping[str, str] = {ADAS: f"slack:{TEAM}/U1", EVES: f"slack:{TEAM}/U9"}
 
     def __init__(self, slack: FakeSlack) -> None:
         self.slack = slack
@@ -285,7 +281,11 @@ async def slack() -> AsyncIterator[SlackScreen]:
         yield SlackScreen(server)
 
 
-PLATFORMS = {"discord": discord, "telegram": telegram, "slack": slack}
+PLATFORMS: Mapping[str, Callable[[], AbstractAsyncContextManager[Screen]]] = {
+    "discord": discord,
+    "telegram": telegram,
+    "slack": slack,
+}
 
 
 class Struck(Exception):

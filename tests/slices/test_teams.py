@@ -1,4 +1,4 @@
-"""Agents that spawn agents, on each platform: a child in a thread of its own, its result with the parent exactly once."""
+"""Agents that spawn agents, on each platform: children in threads of their own, each result with the parent once."""
 
 from __future__ import annotations
 

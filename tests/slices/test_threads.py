@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 import pytest
 
-from tests.slices.harness import SECONDS, Running, running, write_config
+from tests.slices.harness import Running, running, write_config
 from tests.slices.screens import Screen
+from tests.slices.waiting import until
 
 pytestmark = pytest.mark.slow
 
@@ -102,8 +102,9 @@ async def test_edits_and_deletions_reach_a_message_that_waits(screen: Screen, tm
 
 async def _waiting(threadmill: Running, *texts: str) -> None:
     """Return once exactly these messages wait for their session."""
-    async with asyncio.timeout(SECONDS):
-        while [
-            text for (text,) in await threadmill.rows("select text from mail where state = 'waiting' order by n")
-        ] != list(texts):
-            await asyncio.sleep(0.01)
+
+    async def so() -> bool:
+        rows = await threadmill.rows("select text from mail where state = 'waiting' order by n")
+        return [text for (text,) in rows] == list(texts)
+
+    await until(so, f"these wait: {texts}")
