@@ -100,13 +100,14 @@ class EmbeddedEngine:
                     raise  # Threadmill is stopping as well
             elif task.cancelling():
                 raise  # Threadmill is stopping
-            else:
-                self._failed(session)  # nobody cancelled us: something within leaked its own cancellation
+            else:  # nobody cancelled us: something within lets its own cancellation out
+                log.exception("activation failed", session=session)
+                self._once_more(session)
         except Exception:
-            self._failed(session)
+            # The top of an actor: nothing that goes wrong in one session may stop another.
+            log.exception("activation failed", session=session)
+            self._once_more(session)
 
-    def _failed(self, session: SessionId) -> None:
-        """The top of an actor: nothing that goes wrong in one session may stop another."""
-        log.exception("activation failed", session=session)
+    def _once_more(self, session: SessionId) -> None:
         with suppress(RuntimeError):
             self.wake(session, after_seconds=5.0)

@@ -38,10 +38,9 @@ class ChannelIntake:
             if event.where.channel != self._channel:
                 raise ValueError(f"an event of {event.where.channel} came in on {self._channel}")
         try:
-            new = await self._inbox.accept(self._channel, events, cursors, self._clock())
+            new = await self._inbox.accept(self._channel, events, cursors, self._clock(), self._dispatcher.offer)
         except StorageError as error:
             raise NotAccepted(str(error)) from error
-        self._dispatcher.offer(new)
         return frozenset(stored.event.id for stored in new)
 
     async def cursor(self, name: str) -> str | None:

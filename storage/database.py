@@ -20,12 +20,16 @@ import os
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import aiosqlite
+import structlog
+
+log = structlog.get_logger("storage")
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
@@ -97,6 +101,13 @@ class _Connection(aiosqlite.Connection):
         return await self._execute(work, self._conn)  # type: ignore[no-any-return, no-untyped-call]
 
 
+@dataclass(frozen=True, slots=True)
+class _Write:
+    work: Work[Any]
+    future: asyncio.Future[Any]
+    then: Callable[[Any], None] | None
+
+
 class Database:
     """An open database file. Make one with `opened`."""
 
@@ -104,22 +115,24 @@ class Database:
         self.path = path
         self._writer = writer
         self._reader = reader
-        self._waiting: list[tuple[Work[Any], asyncio.Future[Any]]] = []
+        self._waiting: list[_Write] = []
         self._arrived = asyncio.Event()
         self._closing = False
         self.commits = 0  # for /metrics
         self.writes = 0
 
-    async def write(self, work: Work[T]) -> T:
+    async def write(self, work: Work[T], then: Callable[[T], None] | None = None) -> T:
         """Run `work` in a transaction and return its result once it is on the disk.
 
         `work` runs in the writer's thread and must only use the connection that it is given. What it raises
-        is raised here, and what it wrote is undone. Raises StorageError when the commit failed.
+        is raised here, and what it wrote is undone. Raises StorageError when the commit failed. A caller that is
+        cancelled takes nothing back: the write is done all the same, and `then` is called with its result on the
+        event loop. So whoever must be told of a commit is told there, and not behind this call.
         """
         if self._closing:
             raise StorageError("Threadmill is stopping: nothing more is written")
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._waiting.append((work, future))
+        self._waiting.append(_Write(work, future, then))
         self._arrived.set()
         return await future
 
@@ -138,29 +151,40 @@ class Database:
                 batch, self._waiting = self._waiting[:_BATCH], self._waiting[_BATCH:]
                 await self._commit(batch)
 
-    async def _commit(self, batch: list[tuple[Work[Any], asyncio.Future[Any]]]) -> None:
-        works = [work for work, _ in batch]
+    async def _commit(self, batch: list[_Write]) -> None:
+        works = [write.work for write in batch]
         try:
             results = await self._writer.run(lambda connection: _run_batch(connection, works))
         except sqlite3.Error as error:
             failure = explain(error, self.path)
             failure.__cause__ = error
             results = [failure] * len(batch)
+        except Exception as error:  # noqa: BLE001 - everybody is told; a writer that ended would keep them waiting
+            results = [error] * len(batch)
         self.commits += 1
         self.writes += len(batch)
-        for (_, future), result in zip(batch, results, strict=True):
-            if future.done():
-                continue
-            if isinstance(result, sqlite3.Error) and not isinstance(result, sqlite3.IntegrityError):
-                future.set_exception(explain(result, self.path))
-            elif isinstance(result, BaseException):
-                future.set_exception(result)
-            else:
-                future.set_result(result)
+        for write, result in zip(batch, results, strict=True):
+            _tell(write, result, self.path)
 
     def _close(self) -> None:
         self._closing = True
         self._arrived.set()
+
+
+def _tell(write: _Write, result: Any, path: Path) -> None:
+    if isinstance(result, BaseException):
+        if isinstance(result, sqlite3.Error) and not isinstance(result, sqlite3.IntegrityError):
+            result = explain(result, path)
+        if not write.future.done():
+            write.future.set_exception(result)
+        return
+    if not write.future.done():
+        write.future.set_result(result)
+    if write.then is not None:
+        try:
+            write.then(result)
+        except Exception:
+            log.exception("a commit could not be told")
 
 
 def _run_batch(connection: sqlite3.Connection, works: list[Work[Any]]) -> list[Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -37,9 +37,15 @@ class Inbox:
         self._database = database
 
     async def accept(
-        self, channel: ChannelName, events: Sequence[Inbound], cursors: Mapping[str, str], now: datetime
+        self,
+        channel: ChannelName,
+        events: Sequence[Inbound],
+        cursors: Mapping[str, str],
+        now: datetime,
+        then: Callable[[Sequence[Stored]], None] | None = None,
     ) -> list[Stored]:
-        """Commit events and cursors together; the events that were new. Raises StorageError."""
+        """Commit events and cursors together; the events that were new. Raises StorageError. `then` is called with
+        them once they are committed, also when whoever waits here is cancelled."""
 
         def work(tx: sqlite3.Connection) -> list[Stored]:
             new = [stored for event in events if (stored := _insert(tx, channel, event, now)) is not None]
@@ -47,7 +53,7 @@ class Inbox:
                 tx.execute(SQL["set_cursor"], {"channel": channel, "name": name, "value": value})
             return new
 
-        return await self._database.write(work)
+        return await self._database.write(work, then)
 
     async def cursor(self, channel: ChannelName, name: str) -> str | None:
         query = {"channel": channel, "name": name}

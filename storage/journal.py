@@ -87,9 +87,7 @@ class SqliteJournal:
             _write(tx, claim, row, steps, say, now, day)
             return _go_on(tx, claim, row, now, doing)
 
-        committed = await self._database.write(work)
-        self._said(say)
-        return committed
+        return await self._database.write(work, lambda _: self._said(say))
 
     async def end_turn(
         self,
@@ -123,13 +121,14 @@ class SqliteJournal:
                 _rest(tx, row, Move.FINISH, now, turn=None, wake_at=None)
             return None
 
-        committed = await self._database.write(work)
-        self._said(say)
-        for lane in lanes:
-            self._signals.said(lane)
-        for session in woken:
-            self._signals.mail(session)
-        return committed
+        def tell(_: Committed | None) -> None:
+            self._said(say)
+            for lane in lanes:
+                self._signals.said(lane)
+            for session in woken:
+                self._signals.mail(session)
+
+        return await self._database.write(work, tell)
 
     async def history(self, session: SessionId, after: int = 0, limit: int = 200) -> Sequence[Step]:
         query = {"session": session, "after": after, "limit": limit}

@@ -41,12 +41,13 @@ class SqliteSessions:
         self._signals = signals
 
     async def spawn(self, spawn: Spawn, now: datetime, opening: OpenThread | None = None) -> Spawned:
-        spawned = await self._database.write(lambda tx: make_session(tx, spawn, opening, now))
-        if opening is not None and spawned.session.home is not None:
-            self._signals.said(spawned.session.home.key)
-        if spawn.mail is not None:
-            self._signals.mail(spawned.session.id)
-        return spawned
+        def tell(spawned: Spawned) -> None:
+            if opening is not None and spawned.session.home is not None:
+                self._signals.said(spawned.session.home.key)
+            if spawn.mail is not None:
+                self._signals.mail(spawned.session.id)
+
+        return await self._database.write(lambda tx: make_session(tx, spawn, opening, now), tell)
 
     async def stop(self, session: SessionId) -> bool:
         return await self._database.write(lambda tx: tx.execute(SQL["ask_to_stop"], {"id": session}).rowcount > 0)
@@ -58,20 +59,23 @@ class SqliteSessions:
             killed = _kill(tx, session, by, now, told)
             return Killed(sessions=killed)
 
-        killed = await self._database.write(work)
-        for ended in killed.sessions:
-            self._signals.ended(ended.id)
-        self._tell(told)
-        return killed
+        def tell(killed: Killed) -> None:
+            for ended in killed.sessions:
+                self._signals.ended(ended.id)
+            self._tell(told)
+
+        return await self._database.write(work, tell)
 
     async def end(self, session: SessionId, ended: Ended, result: str, now: datetime) -> None:
         def work(tx: sqlite3.Connection) -> Told:
             row = _row(tx, session)
             return finish(tx, row, ended, result, now) if row and row["state"] != "ended" else Told()
 
-        told = await self._database.write(work)
-        self._signals.ended(session)
-        self._tell(told)
+        def tell(told: Told) -> None:
+            self._signals.ended(session)
+            self._tell(told)
+
+        await self._database.write(work, tell)
 
     async def session(self, id: SessionId) -> Session | None:
         row = await self._database.read(lambda tx: _row(tx, id))
@@ -166,10 +170,11 @@ class SqliteMailbox:
         self._signals = signals
 
     async def post(self, mail: NewMail, now: datetime, limit: int = 50) -> Posted:
-        posted = await self._database.write(lambda tx: put_mail(tx, mail, now, limit))
-        if posted is Posted.QUEUED:
-            self._signals.mail(mail.session)
-        return posted
+        def tell(posted: Posted) -> None:
+            if posted is Posted.QUEUED:
+                self._signals.mail(mail.session)
+
+        return await self._database.write(lambda tx: put_mail(tx, mail, now, limit), tell)
 
     async def withdraw(self, inbox: int) -> bool:
         return await self._database.write(lambda tx: tx.execute(SQL["withdraw_mail"], {"inbox": inbox}).rowcount > 0)
