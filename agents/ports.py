@@ -61,6 +61,7 @@ class Profile:
     escalate_to: tuple[str, ...] = ()  # people or roles who are asked next when nobody answers
     ask_timeout_seconds: float = 3600.0  # for each of them to answer
     workspace: str | None = None  # shared:<name>; None: each session has its own
+    state: tuple[str, ...] = ("tree",)  # scopes of shared values: tree, agent, everyone
 
 
 class Profiles(Protocol):

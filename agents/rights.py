@@ -19,15 +19,16 @@ class Rights:
         self._sessions = sessions
 
     async def profile_of(self, session: Session) -> Profile | None:
-        """The profile with only the tools that everybody above has too. None: not configured any more."""
+        """The profile with only the tools and shared values that all above have too. None: not configured any more."""
         profile = self._profiles.profile(session.agent)
         if profile is None or session.parent is None:
             return profile
-        tools = profile.tools
+        tools, state = profile.tools, profile.state
         for ancestor in await self._above(session):
             above = self._profiles.profile(ancestor.agent)
             tools = tuple(tool for tool in tools if above is not None and tool in above.tools)
-        return replace(profile, tools=tools)
+            state = tuple(scope for scope in state if above is not None and scope in above.state)
+        return replace(profile, tools=tools, state=state)
 
     async def ancestor_without_money(self, session: Session) -> Session | None:
         """The nearest session above that has, with its tree, spent its budget."""

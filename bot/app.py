@@ -28,14 +28,12 @@ from agents.ports import Journal, Sessions
 from agents.rights import Rights
 from agents.team import Team
 from agents.tools.base import Tool, Toolbox
-from agents.tools.files import FileDeleteTool, FileEditTool, FileListTool, FileReadTool, FileWriteTool
-from agents.tools.files_search import FileSearchTool
 from agents.tools.schedule import ScheduleTool
 from agents.tools.sessions import HistoryTool, ListTool, SendTool, SpawnTool
 from agents.tools.subagents import SubagentsTool
 from agents.tools.web_fetch import WebFetchTool
 from agents.turn import TurnParts, TurnRunner
-from agents.workspaces import Quota, Workspaces
+from bot.agent_tools import keeping_tools
 from bot.attachments import AttachmentKeeper
 from bot.commands import (
     Commands,
@@ -195,7 +193,7 @@ class Application:
                 *_session_tools(team, sessions, self.journal, models),
                 WebFetchTool(fetcher),
                 ScheduleTool(self.monitors, sessions, current, config.bot.timezone),
-                *_file_tools(config),
+                *keeping_tools(config, database),
             ]
         )
         self.runner = TurnRunner(
@@ -410,18 +408,6 @@ def _session_tools(team: Team, sessions: Sessions, journal: Journal, models: Mod
         SendTool(team, sessions, journal),
         ListTool(sessions, journal),
         HistoryTool(sessions, journal),
-    ]
-
-
-def _file_tools(config: Config) -> Sequence[Tool]:
-    workspaces = Workspaces(config.bot.data / "workspaces", Quota(total_bytes=config.limits.workspace_bytes))
-    return [
-        FileReadTool(workspaces),
-        FileWriteTool(workspaces),
-        FileEditTool(workspaces),
-        FileListTool(workspaces),
-        FileSearchTool(workspaces),
-        FileDeleteTool(workspaces),
     ]
 
 

@@ -83,7 +83,7 @@ class SqliteJournal:
         day = now.astimezone(self._timezone).date().isoformat()
 
         def work(tx: sqlite3.Connection) -> Committed:
-            row = _held(tx, claim)
+            row = held(tx, claim)
             _write(tx, claim, row, steps, say, now, day)
             return _go_on(tx, claim, row, now, doing)
 
@@ -105,7 +105,7 @@ class SqliteJournal:
         lanes: list[str] = []
 
         def work(tx: sqlite3.Connection) -> Committed | None:
-            row = _held(tx, claim)
+            row = held(tx, claim)
             _write(tx, claim, row, steps, say, now, day)
             if outcome is Outcome.DONE and not row["stopping"] and _joining(tx, row):
                 return _go_on(tx, claim, row, now, "")
@@ -161,7 +161,8 @@ class SqliteJournal:
             self._signals.said(lane)
 
 
-def _held(tx: sqlite3.Connection, claim: Claim) -> sqlite3.Row:
+def held(tx: sqlite3.Connection, claim: Claim) -> sqlite3.Row:
+    """The session of a claim that still holds. Raises Fenced."""
     row: sqlite3.Row | None = tx.execute(SQL["session"], {"id": claim.session}).fetchone()
     if row is None or row["epoch"] != claim.epoch or row["state"] == "ended":
         raise Fenced(f"{claim.session} is not held by epoch {claim.epoch} any more")

@@ -119,7 +119,7 @@ class FileWriteTool:
         self._workspaces = workspaces
 
     async def run(self, call: Call, arguments: WriteArguments) -> str:
-        data = _bytes(arguments.content)
+        data = arguments.content.encode()
         new = await in_workspace(
             self._workspaces,
             call,
@@ -148,7 +148,7 @@ class FileEditTool:
         self._workspaces = workspaces
 
     async def run(self, call: Call, arguments: EditArguments) -> str:
-        old, new = _bytes(arguments.old), _bytes(arguments.new)
+        old, new = arguments.old.encode(), arguments.new.encode()
 
         def replaced(data: bytes) -> bytes:
             count = data.count(old)
@@ -235,13 +235,6 @@ def _text(data: bytes, path: str) -> str:
     if "\0" in text:
         raise ToolError(f"{path} is not text ({len(data)} bytes): it cannot be shown.")
     return text
-
-
-def _bytes(text: str) -> bytes:
-    try:
-        return text.encode()
-    except UnicodeEncodeError as error:
-        raise ToolError("the text has half a character in it (a lone surrogate): write it again.") from error
 
 
 def _minute(seconds: float) -> str:

@@ -96,6 +96,7 @@ def _profile(name: str, agent: AgentTable) -> Profile:
         max_tokens=agent.max_tokens,
         thinking_tokens=agent.thinking_tokens,
         workspace=None if agent.workspace == "own" else agent.workspace,
+        state=tuple(agent.state),
     )
 
 

@@ -141,12 +141,15 @@ class AgentTable(_Table):
         default="", max_length=1000, description="What it is good at, for people and other agents."
     )
     tools: list[str] = Field(
-        default_factory=list, max_length=200, description="Tools by name; spawn, send and files stand for groups."
+        default_factory=list, max_length=200, description="Tools by name; spawn, send, files, state are groups."
     )
     workspace: str = Field(
         default="own",
         pattern=r"^(own|shared:[a-z0-9][a-z0-9_-]{0,39})$",
         description="own: each session has a folder of its own; shared:NAME: one that all who name it work in.",
+    )
+    state: list[Literal["tree", "agent", "everyone"]] = Field(
+        default=["tree"], max_length=3, description="With whom it shares values by the state tools."
     )
     spawns: list[str] = Field(default_factory=list, description="Agents that it may spawn.")
     may_message: list[str] = Field(default_factory=list, description="Agents whose sessions it may send messages to.")
