@@ -240,6 +240,8 @@ class SlackScreen:
 
     def said(self, where: ThreadRef) -> list[str]:
         ours = [message for message in self._ours(where.room) if where.thread in (None, _root(message))]
+        whispers = [message for message in self.slack.space.ephemerals if message["channel"] == where.room]
+        ours += [message for message in whispers if where.thread in (None, message.get("thread_ts"))]
         said = [plain(seen_text(message)) for message in ours]
         if where.thread is None:  # the answers to slash commands are shown where they were given
             said += [plain(str(answer.get("text") or seen_text(answer))) for answer in self.slack.answers]
