@@ -10,7 +10,8 @@ import structlog
 from agents.base import Claim, Fenced, NewStep, NotFound, Refused, Session, StepKind
 from agents.models.base import ToolCall
 from agents.ports import Live, Profile
-from agents.tools.base import Call, Park, Toolbox, ToolError, parse
+from agents.tools.approvals import Approvals
+from agents.tools.base import Call, Park, Tool, Toolbox, ToolError, parse
 
 log = structlog.get_logger("tools")
 
@@ -20,8 +21,11 @@ LONGEST_RESULT = 100_000  # characters of a result that a model is given
 class CallRunner:
     """Runs the calls of one turn."""
 
-    def __init__(self, toolbox: Toolbox, live: Live, profile: Profile, claim: Claim) -> None:
+    def __init__(
+        self, toolbox: Toolbox, live: Live, profile: Profile, claim: Claim, approvals: Approvals | None = None
+    ) -> None:
         self._toolbox = toolbox
+        self._approvals = approvals
         self._live = live
         self._profile = profile
         self._claim = claim
@@ -48,6 +52,20 @@ class CallRunner:
         )
         return _result(call, text, error=True, started=now)
 
+    async def refused(self, call: ToolCall, session: Session, *, begun_at: datetime, now: datetime) -> NewStep | None:
+        """The result of a call that a person must allow and did not. Before it begins: what was begun and cut off
+        could not tell a wait from a crash. Raises Park while nobody has decided."""
+        if self._approvals is None or call.name not in self._profile.approve:
+            return None
+        try:
+            tool = self._checked(call)
+            parse(tool, call.arguments)
+            made = self._call(call, session, begun_at, False, now)
+            await self._approvals.require(made, call.name, call.arguments)
+        except (ToolError, NotFound) as refused:
+            return _result(call, str(refused), error=True, started=now)
+        return None
+
     async def run(self, call: ToolCall, session: Session, *, begun_at: datetime, news: bool, now: datetime) -> NewStep:
         """The call's result. Raises Park, Fenced, and cancellation."""
         self._live.publish(session.id, "tool", {"call_id": call.id, "name": call.name, "arguments": call.arguments})
@@ -66,19 +84,9 @@ class CallRunner:
         return _result(call, text, error=error, started=now)
 
     async def _attempt(self, call: ToolCall, session: Session, begun_at: datetime, news: bool, now: datetime) -> str:
-        tool = self._toolbox.tool(self._profile, call.name)
-        if call.broken:
-            raise ToolError(f"{call.name} was not run: its arguments were no JSON object. Make the call again.")
+        tool = self._checked(call)
         arguments = parse(tool, call.arguments)
-        made = Call(
-            id=call.id,
-            session=session,
-            profile=self._profile,
-            claim=self._claim,
-            now=now,
-            begun_at=begun_at,
-            news=news,
-        )
+        made = self._call(call, session, begun_at, news, now)
         try:
             async with asyncio.timeout(tool.timeout_seconds):
                 text = await tool.run(made, arguments)
@@ -87,6 +95,23 @@ class CallRunner:
         if len(text) > LONGEST_RESULT:
             return text[:LONGEST_RESULT] + f"\n[cut: {len(text)} characters in all]"
         return text
+
+    def _checked(self, call: ToolCall) -> Tool:
+        tool = self._toolbox.tool(self._profile, call.name)
+        if call.broken:
+            raise ToolError(f"{call.name} was not run: its arguments were no JSON object. Make the call again.")
+        return tool
+
+    def _call(self, call: ToolCall, session: Session, begun_at: datetime, news: bool, now: datetime) -> Call:
+        return Call(
+            id=call.id,
+            session=session,
+            profile=self._profile,
+            claim=self._claim,
+            now=now,
+            begun_at=begun_at,
+            news=news,
+        )
 
 
 def skipped(call: ToolCall, why: str, now: datetime) -> NewStep:

@@ -1,6 +1,7 @@
 """What a session may do: its own profile, cut down to what every session above it may do.
 
-A child never has more than its parent: not a tool, and not money when a session above has used up its own.
+A child never has more than its parent: not a tool, not a call without asking where one above must ask, and not
+money when a session above has used up its own.
 """
 
 from __future__ import annotations
@@ -19,16 +20,18 @@ class Rights:
         self._sessions = sessions
 
     async def profile_of(self, session: Session) -> Profile | None:
-        """The profile with only the tools and shared values that all above have too. None: not configured any more."""
+        """The profile with only the tools that everybody above has too, and asking first where anybody above must.
+        None: not configured any more."""
         profile = self._profiles.profile(session.agent)
         if profile is None or session.parent is None:
             return profile
-        tools, state = profile.tools, profile.state
+        tools, approve, state = profile.tools, profile.approve, profile.state
         for ancestor in await self._above(session):
             above = self._profiles.profile(ancestor.agent)
             tools = tuple(tool for tool in tools if above is not None and tool in above.tools)
             state = tuple(scope for scope in state if above is not None and scope in above.state)
-        return replace(profile, tools=tools, state=state)
+            approve = (*approve, *(above.approve if above is not None else ()))
+        return replace(profile, tools=tools, approve=tuple(dict.fromkeys(approve)), state=state)
 
     async def ancestor_without_money(self, session: Session) -> Session | None:
         """The nearest session above that has, with its tree, spent its budget."""

@@ -49,12 +49,13 @@ def moved(state: State, move: Move) -> State:
 
 def session_id(key: str) -> SessionId:
     """The id of the session that `key` makes: the same cause makes the same session."""
-    return SessionId("s" + _short(key, 10))
+    return SessionId("s" + short_hash(key, 10))
 
 
 def turn_id(session: SessionId, number: int) -> TurnId:
     return TurnId(f"{session}.t{number}")
 
 
-def _short(text: str, length: int) -> str:
+def short_hash(text: str, length: int) -> str:
+    """A short name that the same text always gives."""
     return base64.b32encode(hashlib.sha256(text.encode()).digest()).decode().lower()[:length]

@@ -261,9 +261,7 @@ class _Turn:
             await self._commit([self._calls.interrupted(call, self._parts.clock())])
             return
         if not begun:
-            refused = await self._calls.refused(
-                call, self._session, begun_at=self._asked_at(), now=self._parts.clock()
-            )
+            refused = await self._calls.refused(call, self._session, begun_at=self._asked_at(), now=self._parts.clock())
             if refused is not None:
                 await self._commit([refused])
                 return

@@ -27,6 +27,9 @@ from agents.monitors.timetable import ApschedulerTimetable
 from agents.ports import Journal, Sessions
 from agents.rights import Rights
 from agents.team import Team
+from agents.tools.approvals import Approvals
+from agents.tools.ask_human import AskHumanTool
+from agents.tools.asking import Asker
 from agents.tools.base import Tool, Toolbox
 from agents.tools.schedule import ScheduleTool
 from agents.tools.sessions import HistoryTool, ListTool, SendTool, SpawnTool
@@ -34,6 +37,7 @@ from agents.tools.subagents import SubagentsTool
 from agents.tools.web_fetch import WebFetchTool
 from agents.turn import TurnParts, TurnRunner
 from bot.agent_tools import keeping_tools
+from bot.asking import AnswerDesk, PeopleToAsk
 from bot.attachments import AttachmentKeeper
 from bot.commands import (
     Commands,
@@ -83,7 +87,7 @@ from bot.web.app import create as create_web
 from bot.web.parts import AgentCard, WebParts
 from bot.web.server import listen
 from bot.web.server import serve as serve_web
-from channels.base import Channel, ChannelContext, ThreadRef
+from channels.base import Channel, ChannelContext
 from channels.delivery import Courier, CourierParts
 from channels.local import LocalChannel, Shown
 from storage.audit import write_head
@@ -143,7 +147,7 @@ class Application:
         # who there is
         people = People(database, LIMITS)
         self.directory = Directory(people)
-        desk = PairingDesk(people, self.directory)
+        desk, answers = PairingDesk(people, self.directory), AnswerDesk(stores.questions, sessions, self._audit)
         commands = Commands(self._audit)
 
         # what talks
@@ -188,8 +192,10 @@ class Application:
             clock=clock,
         )
         self.monitors, fetcher = _monitors(config, SqliteMonitors(database, stores.holder, wiring), clock)
+        asker = Asker(stores.questions, PeopleToAsk(self.directory, sessions, self.connections.find))
         toolbox = Toolbox(
             [
+                AskHumanTool(asker),
                 *_session_tools(team, sessions, self.journal, models),
                 WebFetchTool(fetcher),
                 ScheduleTool(self.monitors, sessions, current, config.bot.timezone),
@@ -207,6 +213,7 @@ class Application:
                 live=watching,
                 rights=Rights(current, sessions),
                 clock=clock,
+                approvals=Approvals(asker, stores.questions),
             )
         )
 
@@ -230,7 +237,7 @@ class Application:
                 people=self.directory,
                 greeter=desk,
                 commands=commands,
-                buttons=_CommandButtons(),
+                answers=answers,
                 speaker=speaker,
                 rooms=outbox,
                 files=AttachmentKeeper(files, self.connections.find, config.limits.attachment_bytes),
@@ -261,8 +268,8 @@ class Application:
                 queue.command(sessions, current, targets),
                 cost.command(stores.views),
                 retry.command(team, targets),
-                pairing.approve(desk, speaker),
-                pairing.deny(desk),
+                pairing.approve(desk, speaker, answers),
+                pairing.deny(desk, answers),
                 pairing.link(desk, speaker),
                 whoami.command(),
                 health.command(self.connections.health, models, lambda: engine.awake),
@@ -368,14 +375,6 @@ class Application:
         while True:
             await asyncio.sleep(60.0)
             await self.note_audit_head()
-
-
-class _CommandButtons:
-    """A button whose id is a command (`/stop sabc…`) runs it as whoever presses it; there are no others yet."""
-
-    async def meaning(self, button: str, where: ThreadRef) -> str | None:
-        del where
-        return button if button.startswith("/") else None
 
 
 def _stored_file(files: FileStore, digest: str) -> Path | None:

@@ -12,14 +12,17 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import count
 from typing import Protocol
 
 import structlog
 
 from agents.base import MailKey, MailKind, NewMail, Posted, Refused, Session, SessionId, State
 from agents.ports import Mailbox, Sessions
+from agents.questions import Given, Question
 from agents.team import Task, Team
 from bot.access import Principal
+from bot.asking import Told
 from bot.attachments import Kept
 from bot.commands import Records, Reply
 from bot.loop_guard import LoopGuard
@@ -47,6 +50,8 @@ from storage.inbox import Inbox, Stored
 log = structlog.get_logger("dispatcher")
 
 _IN_MEMORY = 10_000  # events; beyond that they wait in the inbox only
+_PAUSES = (0.1, 1.0, 5.0, 30.0)  # seconds, while the store fails
+_TRIES = 20  # about ten minutes
 
 
 class Knows(Protocol):
@@ -67,10 +72,15 @@ class RunsCommands(Protocol):
     async def run(self, run: Run, principal: Principal, stored: Stored, now: datetime) -> Reply: ...
 
 
-class Presses(Protocol):
-    """What a button means. None: it is not valid (any more)."""
+class TakesAnswers(Protocol):
+    """Answers to what sessions ask people. `bot.asking` fulfils it."""
 
-    async def meaning(self, button: str, where: ThreadRef) -> str | None: ...
+    async def press(self, button: str, by: Principal, now: datetime) -> Told: ...
+    async def awaited(self, event: Inbound, session: Session | None, by: Principal, now: datetime) -> Question | None:
+        """The question that this message answers."""
+
+    async def take(self, question: Question, given: Given, now: datetime) -> bool:
+        """False: nobody waits for the answer any more."""
 
 
 class Speaks(Protocol):
@@ -99,7 +109,7 @@ class DispatchParts:
     people: Knows
     greeter: Greets
     commands: RunsCommands
-    buttons: Presses
+    answers: TakesAnswers
     speaker: Speaks
     rooms: MovesRooms
     files: KeepsFiles
@@ -153,6 +163,7 @@ class Dispatcher:
         after = 0
         while True:
             self._missed = False
+            held = frozenset(self._held)  # what is decided while the page is read still stands in it
             try:
                 page = await self._parts.inbox.unrouted(after=after)
             except StorageError:
@@ -160,7 +171,7 @@ class Dispatcher:
                 await asyncio.sleep(1.0)
                 continue
             for stored in page:
-                if stored.n not in self._held:
+                if stored.n not in held and stored.n not in self._held:
                     self._take(stored)
                 after = stored.n
             if not page and not self._missed:
@@ -200,18 +211,26 @@ class Dispatcher:
         """The top of an event's way: whatever goes wrong stays with this event, and is not lost."""
         event = stored.event
         with structlog.contextvars.bound_contextvars(channel=event.where.channel, event=stored.key):
-            for pause in (0.1, 1.0, 5.0, 30.0, 30.0):
+            failure: Exception | None = None
+            for tries in count():
                 try:
-                    await self._dispatch(stored)
+                    await (self._dispatch(stored) if failure is None else self._bury(stored, failure))
                     return
                 except StorageError as error:
                     log.warning("not dispatched yet", error=str(error))
-                    await asyncio.sleep(pause)
+                    await asyncio.sleep(_PAUSES[min(tries, len(_PAUSES) - 1)])
+                    if tries >= _TRIES and failure is None:
+                        failure = error  # the store's failure, or this event's own: then it can be buried
                 except Exception as error:
                     log.exception("event failed")
-                    await self._parts.inbox.mark(stored.n, "dead", f"{type(error).__name__}: {error}")
-                    await self._reply(stored, f"Something went wrong here ({type(error).__name__}). The log has it.")
-                    return
+                    if failure is not None:
+                        return  # it stays undecided in the inbox, and the next start reads it again
+                    failure = error
+
+    async def _bury(self, stored: Stored, failure: Exception) -> None:
+        kind = type(failure).__name__
+        await self._parts.inbox.mark(stored.n, "dead", f"{kind}: {failure}")
+        await self._reply(stored, f"Something went wrong here ({kind}). The log has it.")
 
     async def _dispatch(self, stored: Stored) -> None:
         parts, event, now = self._parts, stored.event, self._parts.clock()
@@ -242,10 +261,9 @@ class Dispatcher:
                 await self._refuse(decision, stored, now)
             case Run():
                 await self._run(decision, principal, stored, now)
-            case ToSession():
-                await self._post(decision, principal, stored)
-            case NewSession():
-                await self._begin(decision, principal, stored)
+            case ToSession() | NewSession():
+                if not await self._answered(decision, principal, stored, now):
+                    await self._to_agent(decision, principal, stored)
             case Amend():
                 await self._amend(decision, stored)
             case Press():
@@ -276,6 +294,40 @@ class Dispatcher:
         answer = await self._parts.commands.run(decision, principal, stored, now)
         await self._reply(stored, answer.text, private=answer.private)
         await self._parts.inbox.mark(stored.n, "routed", decision.reason)
+
+    async def _to_agent(self, decision: ToSession | NewSession, principal: Principal, stored: Stored) -> None:
+        if isinstance(decision, ToSession):
+            await self._post(decision, principal, stored)
+        else:
+            await self._begin(decision, principal, stored)
+
+    async def _answered(
+        self, decision: ToSession | NewSession, principal: Principal, stored: Stored, now: datetime
+    ) -> bool:
+        """Whether the message was the answer to what a session asked, and has been passed on as that."""
+        event = stored.event
+        session = decision.session if isinstance(decision, ToSession) else None
+        if (session is None or session.state is State.IDLE) and not event.direct:
+            return False
+        question = await self._parts.answers.awaited(event, session, principal, now)
+        if question is None:
+            return False
+        kept = await self._kept(event)
+        here = session is not None and question.session == session.id
+        given = Given(
+            text=_joined(event.text, kept.text),
+            by=principal.account,
+            name=principal.name,
+            inbox=stored.n,
+            where=event.where if here else None,
+            reply_to=event.message_id if here else None,
+            attachments=kept.attachments,
+        )
+        if not await self._parts.answers.take(question, given, now):
+            return False
+        if not here:
+            await self._reply(stored, "Passed on as your answer.")
+        return True
 
     async def _post(self, decision: ToSession, principal: Principal, stored: Stored) -> None:
         event, session = stored.event, decision.session
@@ -362,13 +414,13 @@ class Dispatcher:
         await self._parts.team.post(mail)
 
     async def _press(self, decision: Press, principal: Principal, stored: Stored, now: datetime) -> None:
-        """A button is a command that somebody presses: it passes the gate as that person."""
-        meaning = await self._parts.buttons.meaning(decision.button, stored.event.where)
-        session = await self._parts.sessions.bound(stored.event.where)
-        name, _, rest = (meaning or "").lstrip("/").partition(" ")
-        if not name:
-            await self._reply(stored, "This button is not valid any more.")
+        """A command's button runs it as whoever pressed; another one answers a question. Both pass the gate."""
+        if not decision.button.startswith("/"):
+            told = await self._parts.answers.press(decision.button, principal, now)
+            await self._reply(stored, told.text, private=not told.public)
         else:
+            session = await self._parts.sessions.bound(stored.event.where)
+            name, _, rest = decision.button.lstrip("/").partition(" ")
             invocation = Invocation(name=name, arguments_text=rest, in_session=session)
             answer = await self._parts.commands.run(
                 Run(invocation=invocation, reason=decision.reason), principal, stored, now

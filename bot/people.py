@@ -131,6 +131,22 @@ class Directory:
         others = (other for other in known.accounts if other != account) if known else ()
         return tuple((channel_of(one), one) for one in (account, *others))
 
+    def accounts_named(self, name: str) -> tuple[tuple[Account, ...], ...]:
+        """The accounts of the person of this name, or of each person who has this role or a higher one; empty when
+        there is nobody."""
+        people = {known.name: known for known in self._known.values()}
+        if name in people:
+            return (people[name].accounts,)
+        try:
+            least = Role.named(name)
+        except ValueError:
+            return ()
+        return tuple(known.accounts for known in people.values() if known.role >= least > Role.NONE)
+
+    def names(self) -> tuple[str, ...]:
+        """The people of the configuration."""
+        return tuple(person.name for person in self._listed)
+
     def reach_of_role(self, least: Role) -> tuple[tuple[tuple[ChannelName, Account], ...], ...]:
         """How to reach each person of at least this role: operators to be told, owners to be asked."""
         found = {known.name: known for known in self._known.values() if known.role >= least}

@@ -14,6 +14,7 @@ from storage.files import FileStore
 from storage.inbox import Inbox
 from storage.journal import SqliteJournal
 from storage.outbox import SqliteOutbox
+from storage.questions import SqliteQuestions
 from storage.sessions import SqliteMailbox, SqliteSessions
 from storage.views import Views
 
@@ -32,6 +33,7 @@ class Stores:
     audit: AuditLog
     audit_head: Path
     files: FileStore
+    questions: SqliteQuestions
 
 
 def on(database: Database, config: Config, signals: Signals) -> Stores:
@@ -47,4 +49,5 @@ def on(database: Database, config: Config, signals: Signals) -> Stores:
         audit=AuditLog(database),
         audit_head=config.bot.data / "audit.head",
         files=FileStore(config.bot.data / "files", database),
+        questions=SqliteQuestions(database, signals),
     )

@@ -142,6 +142,7 @@ class _Forgetting:
                 self.digests |= digests_in(row["text"] for row in texts)
                 self.removed["steps"] += await self.change("delete_steps", session=session)
             await self.change("delete_session_buttons", session=session)
+            await self.change("delete_session_questions", session=session)
         await self._deliveries("session_deliveries", session=session)
         if not self.dry_run:
             await self.change("blank_session", session=session)
@@ -182,6 +183,7 @@ class _Forgetting:
                 "delete_pairings",
                 "delete_failures",
                 "blank_button_users",
+                "blank_question_users",
             ):
                 tx.execute(SQL[query], self.accounts)
             return 0

@@ -136,12 +136,12 @@ def _outgoing(row: sqlite3.Row, n: int, at: int, used: Collection[str], *, kind:
         reason=row["error"],
         buttons=tuple(
             ButtonRow(
-                id=button["id"],
-                label=button["label"],
-                danger=bool(button.get("danger")),
-                used=button["id"] in used,
+                id=id,
+                label=label,
+                danger=bool(danger),
+                used=id in used,
             )
-            for button in body.get("buttons") or ()
+            for id, label, danger in body.get("buttons") or ()
         ),
         attachments=_files(body.get("attachments") or []),
     )
@@ -151,7 +151,7 @@ def used_in(tx: sqlite3.Connection, body: str | None) -> frozenset[str]:
     """Which of a message's buttons were pressed already."""
     if not body or '"buttons"' not in body:
         return frozenset()
-    ids = [str(button["id"]) for button in json.loads(body).get("buttons") or ()]
+    ids = [str(id) for id, _, _ in json.loads(body).get("buttons") or ()]
     found = [(id, tx.execute(_USED, {"id": id}).fetchone()) for id in ids]
     return frozenset(id for id, row in found if row is not None and row["used_at"] is not None)
 

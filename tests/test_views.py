@@ -33,7 +33,7 @@ async def conversation(database: Database) -> Database:
         insert(tx, "bindings", place=PLACE, session="s1", created_at=US)
         hear(tx, "hello <b>there</b>", "e1")
         body = (
-            '{"buttons": [{"id": "b1", "label": "Yes", "danger": false}, {"id": "b2", "label": "No", "danger": true}]}'
+            '{"buttons": [["b1", "Yes", false], ["b2", "No", true]]}'
         )
         insert(tx, "buttons", id="b1", action="{}", created_at=US, used_at=US, used_by="web:owner")
         say(tx, "Hello Ada", "k1", body=body, message_ids='["k1"]')

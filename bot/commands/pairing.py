@@ -1,21 +1,34 @@
-"""/link, /approve and /deny: who is let in, and which accounts are one person."""
+"""/link, /approve and /deny: who is let in, which accounts are one person, and which tool calls may be made.
+
+A request of a session has an id that begins with `q` and is longer than a code, so one is never taken for the other.
+"""
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Protocol
 
-from bot.access import Role
+from agents.questions import ALWAYS, DENY, ONCE
+from bot.access import Principal, Role
+from bot.asking import Told
 from bot.commands.base import Command, Misused, Request
 from bot.pairing import Answer, PairingDesk
 from channels.base import Account, CommandOption, ThreadRef
 
 _CODE = CommandOption(name="code", description="The code")
+_ID = CommandOption(name="id", description="A code, or the id of a request")
 
 
 class Tells(Protocol):
     """Says something to an account, where it asked or directly."""
 
     async def tell(self, account: Account, place: ThreadRef | None, text: str, key: str) -> None: ...
+
+
+class Decides(Protocol):
+    """`bot.asking` fulfils it."""
+
+    async def approve(self, id: str, word: str, by: Principal, now: datetime) -> Told | None: ...
 
 
 async def _tell(tells: Tells, answer: Answer, text: str, request: Request) -> str:
@@ -40,11 +53,15 @@ def link(desk: PairingDesk, tells: Tells) -> Command:
     )
 
 
-def approve(desk: PairingDesk, tells: Tells) -> Command:
+def approve(desk: PairingDesk, tells: Tells, requests: Decides) -> Command:
     async def run(request: Request) -> str:
         code, word = request.word()
         if not code:
-            raise Misused("Name the code, and the role if it is not user.")
+            raise Misused("Name the code, and the role if it is not user; or the id of a session's request.")
+        if word.lower() in ("", ONCE, ALWAYS):
+            told = await requests.approve(code, word.lower() or ONCE, request.principal, request.now)
+            if told is not None:
+                return told.text
         try:
             role = Role.named(word or "user")
         except ValueError as error:
@@ -54,18 +71,27 @@ def approve(desk: PairingDesk, tells: Tells) -> Command:
 
     return Command(
         name="approve",
-        summary="Let somebody in by his code",
-        usage="/approve CODE [guest|user|operator]",
+        summary="Let somebody in by his code, or let a session run a tool",
+        usage="/approve CODE [guest|user|operator], or /approve ID [once|always]",
         run=run,
-        options=(_CODE, CommandOption(name="role", description="guest, user or operator")),
+        options=(_ID, CommandOption(name="role", description="guest, user or operator; for a tool: once or always")),
     )
 
 
-def deny(desk: PairingDesk) -> Command:
+def deny(desk: PairingDesk, requests: Decides) -> Command:
     async def run(request: Request) -> str:
         code = request.arguments.strip()
         if not code:
-            raise Misused("Name the code.")
+            raise Misused("Name the code, or the id of a session's request.")
+        told = await requests.approve(code, DENY, request.principal, request.now)
+        if told is not None:
+            return told.text
         return (await desk.deny(code, request.principal, request.now)).text
 
-    return Command(name="deny", summary="Do not let somebody in", usage="/deny CODE", run=run, options=(_CODE,))
+    return Command(
+        name="deny",
+        summary="Do not let somebody in, or a tool run",
+        usage="/deny CODE, or /deny ID",
+        run=run,
+        options=(_ID,),
+    )

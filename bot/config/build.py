@@ -95,6 +95,9 @@ def _profile(name: str, agent: AgentTable) -> Profile:
         budget_usd_per_day=agent.budget_usd_per_day,
         max_tokens=agent.max_tokens,
         thinking_tokens=agent.thinking_tokens,
+        approve=expanded(agent.approve),
+        escalate_to=tuple(agent.escalate_to),
+        ask_timeout_seconds=agent.ask_timeout_seconds,
         workspace=None if agent.workspace == "own" else agent.workspace,
         state=tuple(agent.state),
     )

@@ -19,6 +19,8 @@ from channels.base import ThreadRef
 
 Problem = tuple[Path, str]
 
+_ROLES = ("user", "operator", "owner")
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
@@ -102,10 +104,13 @@ def _agent(at: Path, agent: AgentTable, names: Names, known: Collection[str]) ->
     for key in ("spawns", "may_message"):
         for index, other in enumerate(getattr(agent, key)):
             yield from _name((*at, key, index), "agent", other, names.agents)
-    for key in ("tools", "spawns", "may_message"):
+    for key in ("tools", "spawns", "may_message", "approve", "escalate_to"):
         yield from _twice((*at, key), getattr(agent, key))
-    for index, tool in enumerate(agent.tools):
-        yield from _name((*at, "tools", index), "tool", tool, known)
+    for key in ("tools", "approve"):
+        for index, tool in enumerate(getattr(agent, key)):
+            yield from _name((*at, key, index), "tool", tool, known)
+    for index, person in enumerate(agent.escalate_to):
+        yield from _name((*at, "escalate_to", index), "person or role", person, [*names.people, *_ROLES])
     if agent.thinking_tokens is not None and agent.thinking_tokens >= agent.max_tokens:
         yield (*at, "thinking_tokens"), "must be less than max_tokens, which counts thinking and answer together"
 

@@ -85,6 +85,12 @@ where id = :session
 -- name: delete_session_buttons
 delete from buttons where session = :session
 
+-- name: delete_session_questions
+delete from questions where session = :session
+
+-- name: blank_question_users
+update questions set answered_by = :nobody, answered_name = '' where answered_by in (select value from json_each(:accounts))
+
 -- name: blank_button_users
 update buttons set used_by = :nobody where used_by in (select value from json_each(:accounts))
 

@@ -6,19 +6,23 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from agents.base import MailKey, MailKind, NewMail, Posted, Session, SessionId
+from agents.base import MailKey, MailKind, NewMail, NotFound, Posted, Session, SessionId
 from agents.context import Context
 from agents.engine import EmbeddedEngine
 from agents.models.base import ModelName, Models
 from agents.models.chain import build
 from agents.models.settings import ModelSettings
 from agents.ports import Profile
+from agents.questions import Addressee
 from agents.rights import Rights
 from agents.team import Task, Team
+from agents.tools.approvals import Approvals
+from agents.tools.ask_human import AskHumanTool
+from agents.tools.asking import Asker
 from agents.tools.base import Tool, Toolbox
 from agents.tools.sessions import HistoryTool, ListTool, SendTool, SpawnTool
 from agents.tools.subagents import SubagentsTool
@@ -27,15 +31,18 @@ from channels.base import Account, ChannelName, ThreadRef
 from storage.database import Database, opened
 from storage.files import FileStore
 from storage.journal import SqliteJournal
+from storage.questions import SqliteQuestions
 from storage.sessions import SqliteMailbox, SqliteSessions
 
 HOME = ThreadRef(channel=ChannelName("web"), room="main", thread="home")
 ADA = Account("web:ada")
+BOB = Account("web:bob")
+BOBS = ThreadRef(channel=ChannelName("web"), room="main", thread="bob")
 
 
 def profiles(**changes: Any) -> dict[str, Profile]:
     """assistant may spawn researcher; both may do what sessions can do."""
-    tools = ("sessions_spawn", "subagents", "sessions_send", "sessions_list", "sessions_history")
+    tools = ("sessions_spawn", "subagents", "sessions_send", "sessions_list", "sessions_history", "ask_human")
     base: dict[str, Any] = {"model": ModelName("default"), "prompt": "You help.", "tools": tools, **changes}
     return {
         "assistant": Profile(name="assistant", spawns=("researcher", "assistant"), **base),  # type: ignore[arg-type]
@@ -81,8 +88,12 @@ class World:
             threads=self,
             clock=self.now,
         )
+        self.ahead = timedelta()
+        self.questions = SqliteQuestions(database, signals)
+        asker = Asker(self.questions, self)
         box = Toolbox(
             [
+                AskHumanTool(asker),
                 SpawnTool(self.team, lambda: ["default"]),
                 SubagentsTool(self.team, self.sessions),
                 SendTool(self.team, self.sessions, self.journal),
@@ -103,12 +114,27 @@ class World:
                 live=self,
                 rights=Rights(self, self.sessions),
                 clock=self.now,
+                approvals=Approvals(asker, self.questions),
             )
         )
         self._messages = 0
 
     def now(self) -> datetime:
-        return datetime.now(UTC)
+        return datetime.now(UTC) + self.ahead
+
+    async def later(self, **span: float) -> None:
+        """Move the clock on, and wake what is due then."""
+        self.ahead += timedelta(**span)
+        for session in (await self.journal.due(self.now()))[0]:
+            self.engine.wake(session)
+
+    # agents.questions.Addressees
+    async def find(self, name: str | None, session: Session) -> Addressee:
+        if name is None:
+            return Addressee(name="Ada", accounts=(session.owner,), places=(session.home or HOME,))
+        if name != "bob":
+            raise NotFound(f"there is nobody called {name!r} to ask")
+        return Addressee(name="Bob", accounts=(BOB,), places=(BOBS,))
 
     # agents.ports.Profiles
     def profile(self, name: str) -> Profile | None:

@@ -8,8 +8,9 @@ import pytest
 
 from channels.base import ThreadRef
 from tests.conformance.rig_slack import seen_text
+from tests.fakes.slack import BOT
 from tests.slices.harness import AGENTS, running, write_config
-from tests.slices.screens import BOT, DiscordScreen, Screen, SlackScreen, TelegramScreen
+from tests.slices.screens import DiscordScreen, Screen, SlackScreen, TelegramScreen
 
 pytestmark = pytest.mark.slow
 
@@ -99,7 +100,7 @@ async def test_a_call_that_needs_leave_waits_for_the_button_or_the_command(scree
         await threadmill.settled()
         (id,) = (await threadmill.rows("select id from questions where answer is null"))[0]
         screen.gives(home, f"/deny {id}")
-        await threadmill.shows(screen, home, "Second is done", "Ada denied this call")
+        await threadmill.shows(screen, home, "Second is done", "denied this call")
         acted = await threadmill.rows("select action from audit where action in ('approved', 'denied') order by n")
         assert acted == [("approved",), ("denied",)]
 

@@ -90,7 +90,7 @@ async def poison(database: Database, text: str) -> str:
 
         hear(tx, text, "e1", place, sender_name=text, account=text, attachments=json.dumps(files))
         hear(tx, "/" + text, "e2", place, sender_name=text, kind="command", state="refused", decision=text)
-        body = json.dumps({"buttons": [{"id": text, "label": text, "danger": True}], "attachments": files})
+        body = json.dumps({"buttons": [[text, text, True]], "attachments": files})
         for number, state in enumerate(("sent", "pending", "dead", "unknown")):
             values = {"key": f"{text}{number}", "lane": place, "place": place, "session": "s1", "text": text}
             n = insert(tx, "deliveries", **values, state=state, body=body, error=text, created_at=US)
@@ -219,7 +219,7 @@ async def test_beside_a_platforms_thread_commands_are_said_at_the_desk(rig: Rig,
 
 
 async def test_a_button_under_a_message_is_pressed_by_a_form(rig: Rig, page: httpx.AsyncClient) -> None:
-    body = '{"buttons": [{"id": "b1", "label": "Yes", "danger": false}]}'
+    body = '{"buttons": [["b1", "Yes", false]]}'
     await rig.core.say("web:/main/hello", "Go on?", "k1", body=body)
     assert 'value="b1"' in (await page.get("/t/hello")).text
     await page.post("/t/hello/button", data={"button": "b1"})
