@@ -130,8 +130,10 @@ async def serve(config: Config, *, ready: Callable[[], None] | None = None) -> N
 class Application:
     """Everything that runs, connected."""
 
-    def __init__(self, config: Config, database: Database, models: ModelChain) -> None:
-        clock = now
+    def __init__(
+        self, config: Config, database: Database, models: ModelChain, clock: Callable[[], datetime] = now
+    ) -> None:
+        self._clock = clock
         self.models = models
         engine = self.engine = EmbeddedEngine(max_awake=config.limits.awake_sessions)
         wiring = Wiring(engine)
@@ -315,12 +317,14 @@ class Application:
 
     @classmethod
     @asynccontextmanager
-    async def made(cls, config: Config, database: Database) -> AsyncIterator[Application]:
+    async def made(
+        cls, config: Config, database: Database, clock: Callable[[], datetime] = now
+    ) -> AsyncIterator[Application]:
         """Made, and given back in good order: turns released, the audit log's head noted, clients closed."""
         async with AsyncExitStack() as stack:
             models = build(config.models)
             stack.push_async_callback(models.close)
-            application = cls(config, database, models)
+            application = cls(config, database, models, clock)
             stack.push_async_callback(application.note_audit_head)
             stack.push_async_callback(application.journal.release)
             await application.directory.refresh()
@@ -348,7 +352,7 @@ class Application:
     async def _wake_due(self) -> None:
         """Wake parked turns whose time has come."""
         while True:
-            due, _ = await self.journal.due(now())
+            due, _ = await self.journal.due(self._clock())
             for session in due:
                 self.engine.wake(session)
             await asyncio.sleep(1.0)
