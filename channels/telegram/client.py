@@ -1,8 +1,8 @@
 """The Bot API through python-telegram-bot's Bot, answered with plain data.
 
 The library's objects are not built: one odd field in one update would make it refuse the whole batch for ever, and
-one in the answer to a message would hide that the message was sent. Its requests, encoding and connections
-are used as they are. `call` is the one way out, so that the pace is kept, errors are told in the
+one in the answer to a message would hide that the message was sent. Its requests and encoding are used
+as they are. `call` is the one way out, so that the pace is kept, errors are told in the
 core's words, and the token stays out of every text and log.
 """
 
@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self
+from urllib.request import getproxies
 
 import httpx
 from telegram import Bot
@@ -27,6 +28,7 @@ from channels.base import Rejected, TemporaryFailure
 from channels.telegram import Settings
 from channels.telegram.errors import Refusal, Unreadable, read_answer, timed_out, translate
 from channels.telegram.pace import Lane, Pace
+from channels.telegram.transport import AiohttpTransport
 
 CALL_SECONDS = 25.0
 """Longest that a call may take, waiting for its turn not counted."""
@@ -96,11 +98,10 @@ class Client:
         secure = any(url.startswith("https:") for url in (settings.base_url, settings.file_url))
         # One context for all connections: each takes 20 ms and half a megabyte to make.
         verify = httpx.create_ssl_context() if secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        connections = {"verify": verify, "limits": httpx.Limits(max_connections=_CONNECTIONS, keepalive_expiry=20.0)}
-        # The connection pool's own work grows with the square of what waits in it, so the waiting is done here.
+        # Those who wait do so here, where a control reply can pass them.
         self._slots = asyncio.Semaphore(_AT_ONCE)
-        self._requests = Requests(connect_timeout=5.0, pool_timeout=2.0, httpx_kwargs=connections)
-        self._poll_requests = Requests(connection_pool_size=2, connect_timeout=5.0, httpx_kwargs={"verify": verify})
+        self._requests = Requests(connect_timeout=5.0, pool_timeout=2.0, httpx_kwargs=_way(verify, _CONNECTIONS))
+        self._poll_requests = Requests(connect_timeout=5.0, httpx_kwargs=_way(verify, 2))
         self._redaction = _Redaction(self._token)
         for name in _LOGS_WITH_ADDRESSES:
             logging.getLogger(name).addFilter(self._redaction)
@@ -194,6 +195,14 @@ class Client:
                 yield piece
         except TelegramError as error:
             raise translate(error, "the download of a file", repeatable=True) from error
+
+
+def _way(verify: ssl.SSLContext, connections: int) -> dict[str, Any]:
+    """How the library's client connects. Through a proxy that the environment names, as the library does it itself."""
+    if getproxies().keys() & {"http", "https", "all"}:
+        limits = httpx.Limits(max_connections=connections, keepalive_expiry=20.0)
+        return {"verify": verify, "limits": limits}
+    return {"transport": AiohttpTransport(verify, connections)}
 
 
 async def _pass(wait: float, why_not: str) -> None:
