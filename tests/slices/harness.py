@@ -11,12 +11,13 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-from bot.app import Application
+from bot.app import Application, now
 from bot.config import load
 from bot.web.server import listen
 from bot.web.server import serve as serve_web
@@ -187,20 +188,26 @@ def _all_in(texts: Sequence[str], said: Sequence[str]) -> bool:
 
 
 @asynccontextmanager
-async def running(file: Path, screens: Sequence[Screen] = (), *, connect: bool = True) -> AsyncIterator[Running]:
+async def running(
+    file: Path, screens: Sequence[Screen] = (), *, connect: bool = True, clock: Callable[[], datetime] = now
+) -> AsyncIterator[Running]:
     """Start Threadmill with this configuration, and stop it in good order."""
     config = load(file, environ={})
     listener = listen(config.web.host, config.web.port)
     ready = asyncio.Event()
     with contextlib.closing(listener):
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        async with opened(config.bot.data) as database, Application.made(config, database) as application:
+        async with opened(config.bot.data) as database, Application.made(config, database, clock) as application:
 
             async def work() -> None:
                 async with asyncio.TaskGroup() as group:
                     web = application.web
                     await application.start(group)
                     group.create_task(serve_web(web.asgi, listener, ready=ready.set, close=web.close))
+                    try:
+                        await asyncio.Event().wait()
+                    finally:
+                        await application.courier.stop(within=timedelta(seconds=5))
 
             async with asyncio.TaskGroup() as group:
                 working = group.create_task(work())
