@@ -72,6 +72,7 @@ from bot.dispatcher import Dispatcher, DispatchParts
 from bot.events import EventHub
 from bot.housekeeping import Housekeeping
 from bot.intake import ChannelIntake
+from bot.lasting import lasting
 from bot.letters import DeadLetters
 from bot.metrics import Metrics
 from bot.operators import Operators
@@ -338,13 +339,13 @@ class Application:
         group.create_task(self.connections.run(lambda name: self._intakes[name]), name="channels")
         group.create_task(self.dispatcher.run(), name="dispatcher")
         group.create_task(self.presence.run(), name="presence")
-        group.create_task(self.operators.run(), name="operators")
+        group.create_task(lasting("operators", self.operators.run), name="operators")
         await self.monitors.configure(self.current.config.monitors)
         group.create_task(self.monitors.run(), name="monitors")
-        group.create_task(self._wake_due(), name="alarm")
-        group.create_task(self._follow_edits(), name="config")
-        group.create_task(self._keep_audit_head(), name="audit")
-        group.create_task(self._housekeeping.run(), name="housekeeping")
+        group.create_task(lasting("alarm", self._wake_due), name="alarm")
+        group.create_task(lasting("config", self._follow_edits), name="config")
+        group.create_task(lasting("audit", self._keep_audit_head), name="audit")
+        group.create_task(lasting("housekeeping", self._housekeeping.run), name="housekeeping")
         for session in await self.journal.to_resume():
             self.engine.wake(session)
         self.is_ready = True

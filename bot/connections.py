@@ -103,8 +103,20 @@ class Connections:
 
 async def _serve(channel: Channel, intake: Intake) -> None:
     with structlog.contextvars.bound_contextvars(channel=channel.name):
-        async with channel:
-            await _supervise(channel, intake)
+        while True:
+            try:
+                async with channel:
+                    await _supervise(channel, intake)
+            except Exception:
+                log.exception("channel cannot be opened or closed")
+                if _stopping():
+                    return
+                await asyncio.sleep(_REJECTED_BACKOFF_SECONDS)
+
+
+def _stopping() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 async def _supervise(channel: Channel, intake: Intake) -> None:
@@ -120,6 +132,10 @@ async def _supervise(channel: Channel, intake: Intake) -> None:
         except Rejected as error:
             log.error("channel refused us", reason=str(error))  # noqa: TRY400 - the sentence is enough
             pause = _REJECTED_BACKOFF_SECONDS
+        except asyncio.CancelledError:
+            if _stopping():
+                raise
+            log.exception("channel cut itself off")
         except Exception:
             log.exception("channel failed")
         if loop.time() - began > _LONGEST_BACKOFF_SECONDS and pause < _REJECTED_BACKOFF_SECONDS:

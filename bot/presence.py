@@ -111,7 +111,14 @@ class Presence:
         where = ThreadRef.parse(place)
         if where.channel not in self._unseen:
             picture = self._pictures[session] = _Picture(where=where)
-            self._group.create_task(self._paint(session, picture), name=f"presence-{session}")
+            self._group.create_task(self._paint_safely(session, picture), name=f"presence-{session}")
+
+    async def _paint_safely(self, session: SessionId, picture: _Picture) -> None:
+        """What goes wrong in one picture, however, costs that picture."""
+        try:
+            await self._paint(session, picture)
+        except Exception:
+            log.exception("no picture of a turn", session=session, channel=picture.where.channel)
 
     async def _paint(self, session: SessionId, picture: _Picture) -> None:
         typed = -_TYPING_SECONDS
