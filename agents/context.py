@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -14,6 +15,7 @@ from agents.models import compaction
 from agents.models.base import Image, ModelName, Models, Request, Usage
 from agents.models.estimate import text_tokens
 from agents.ports import Profile, Profiles
+from agents.skills import Skills
 from agents.tools.base import Toolbox
 from channels.base import Files
 
@@ -28,8 +30,15 @@ class Context:
     """Makes requests from journalled steps."""
 
     def __init__(
-        self, models: Models, profiles: Profiles, toolbox: Toolbox, files: Files, clock: Callable[[], datetime]
+        self,
+        models: Models,
+        profiles: Profiles,
+        toolbox: Toolbox,
+        files: Files,
+        clock: Callable[[], datetime],
+        skills: Skills | None = None,
     ) -> None:
+        self._skills = skills
         self._files = files
         self._models = models
         self._profiles = profiles
@@ -38,8 +47,9 @@ class Context:
 
     async def request(self, profile: Profile, session: Session, steps: Sequence[Step]) -> Request:
         team = [other for name in profile.spawns if (other := self._profiles.profile(name)) is not None]
+        skills = await asyncio.to_thread(self._skills.named, profile.skills) if self._skills and profile.skills else ()
         return Request(
-            system=system_prompt(profile, session, self._clock().date(), team),
+            system=system_prompt(profile, session, self._clock().date(), team, skills),
             messages=messages(steps, await self._images(steps)),
             tools=self._toolbox.offered(profile),
             max_tokens=profile.max_tokens,

@@ -62,6 +62,7 @@ class Profile:
     ask_timeout_seconds: float = 3600.0  # for each of them to answer
     workspace: str | None = None  # shared:<name>; None: each session has its own
     state: tuple[str, ...] = ("tree",)  # scopes of shared values: tree, agent, everyone
+    skills: tuple[str, ...] = ()
 
 
 class Profiles(Protocol):

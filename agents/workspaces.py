@@ -103,8 +103,11 @@ class Workspaces:
         parts = parts_of(name)
         if len(parts) != 1 or kind not in ("session", "shared"):
             raise WorkspaceError(f"{name[:80]!r} is no name of a workspace")
-        root = self._folder / kind / parts[0]
-        return Workspace(root, self._quota, self._locks[hash((kind, name)) % _LOCKS])
+        return self.at(self._folder / kind / parts[0])
+
+    def at(self, root: Path) -> Workspace:
+        """A folder guarded in the same way."""
+        return Workspace(root, self._quota, self._locks[hash(root) % _LOCKS])
 
 
 class Workspace:

@@ -26,6 +26,7 @@ from agents.monitors.service import MonitorParts, Monitors
 from agents.monitors.timetable import ApschedulerTimetable
 from agents.ports import Journal, Sessions
 from agents.rights import Rights
+from agents.skills import Skills
 from agents.team import Team
 from agents.tools.approvals import Approvals
 from agents.tools.ask_human import AskHumanTool
@@ -202,7 +203,7 @@ class Application:
                 *_session_tools(team, sessions, self.journal, models),
                 WebFetchTool(fetcher),
                 ScheduleTool(self.monitors, sessions, current, config.bot.timezone),
-                *keeping_tools(config, database),
+                *keeping_tools(config, database, skills := Skills(config.bot.skills)),
             ]
         )
         self.runner = TurnRunner(
@@ -212,7 +213,7 @@ class Application:
                 models=models,
                 profiles=current,
                 toolbox=toolbox,
-                context=Context(models, current, toolbox, files, clock),
+                context=Context(models, current, toolbox, files, clock, skills),
                 live=watching,
                 rights=Rights(current, sessions),
                 clock=clock,

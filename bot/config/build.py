@@ -31,6 +31,7 @@ def built(tables: Tables, folder: Path, file: Path | None) -> parts.Config:
         bot=parts.Bot(
             data=(folder / Path(tables.bot.data).expanduser()).absolute(),
             timezone=times.time_zone(tables.bot.timezone),
+            skills=(folder / Path(tables.bot.skills).expanduser()).absolute(),
         ),
         web=parts.Web(host=web.host, port=web.port, token=web.token, allowed_hosts=tuple(web.allowed_hosts)),
         channels={
@@ -79,7 +80,7 @@ def _profile(name: str, agent: AgentTable) -> Profile:
         model=ModelName(agent.model),
         prompt=agent.prompt,
         description=agent.description,
-        tools=expanded(agent.tools),
+        tools=expanded([*agent.tools, *(["skills"] if agent.skills else [])]),
         spawns=tuple(AgentName(other) for other in agent.spawns),
         may_message=tuple(AgentName(other) for other in agent.may_message),
         queue=QueueMode(agent.queue),
@@ -100,6 +101,7 @@ def _profile(name: str, agent: AgentTable) -> Profile:
         ask_timeout_seconds=agent.ask_timeout_seconds,
         workspace=None if agent.workspace == "own" else agent.workspace,
         state=tuple(agent.state),
+        skills=tuple(agent.skills),
     )
 
 

@@ -102,6 +102,9 @@ class BotTable(_Table):
         min_length=1,
         description="The folder of the database, attachments and workspaces; relative to the folder of this file.",
     )
+    skills: str = Field(
+        default="skills", min_length=1, description="The folder of skills: a folder for each, with a SKILL.md in it."
+    )
     timezone: Zone = Field(
         default="UTC",
         description="The time zone of schedules, of `hour` in routes and of a day's costs, such as Europe/Berlin.",
@@ -150,6 +153,9 @@ class AgentTable(_Table):
     )
     state: list[Literal["tree", "agent", "everyone"]] = Field(
         default=["tree"], max_length=3, description="With whom it shares values by the state tools."
+    )
+    skills: list[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]] = Field(
+        default_factory=list, max_length=100, description="Its skills, by the names of their folders."
     )
     spawns: list[str] = Field(default_factory=list, description="Agents that it may spawn.")
     may_message: list[str] = Field(default_factory=list, description="Agents whose sessions it may send messages to.")

@@ -28,6 +28,7 @@ from channels.base import Account, ChannelName
 class Bot:
     data: Path  # absolute
     timezone: ZoneInfo
+    skills: Path  # absolute
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

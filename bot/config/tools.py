@@ -8,6 +8,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "spawn": ("sessions_spawn", "subagents"),
     "send": ("sessions_send", "sessions_list", "sessions_history"),
     "files": ("file_read", "file_write", "file_edit", "file_list", "file_search", "file_delete"),
+    "skills": ("skill",),
     "state": ("state_get", "state_set", "state_list", "state_delete"),
 }
 
