@@ -55,7 +55,8 @@ async def test_an_answer_that_could_not_be_stored_is_made_when_there_is_room_aga
         await threadmill.until(lambda: not threadmill.application.engine.awake, "the turn could not be written")
         assert await threadmill.rows("select count(*) from deliveries") == [(0,)]
         await _pages(threadmill, 1_000_000)
-        await threadmill.heard("room", "Late but here")
+        assert (await threadmill.post("room", "say And this too")).status_code == 202  # which also wakes the session
+        await threadmill.heard("room", "Late but here", "And this too")
         assert await threadmill.rows("select count(*) from deliveries where text like 'Late but here%'") == [(1,)]
 
 

@@ -21,6 +21,7 @@ async def test_every_command_answers_in_the_platforms_own_form(screen: Screen, t
         await threadmill.shows(screen, thread, "Good morning")
         await threadmill.settled()
         await _about_me(threadmill, screen, thread)
+        await _misused(threadmill, screen, thread)
         await _about_the_session(threadmill, screen, thread)
 
 
@@ -33,6 +34,13 @@ async def _about_me(threadmill: Running, screen: Screen, thread: ThreadRef) -> N
     assert screen.accounts[ADAS] in await ask(screen, thread, "/whoami", "role owner")
     assert f"{screen.name}: connected" in await ask(screen, thread, "/health", "connected")
     await ask(screen, thread, "/deadletters", "")
+
+
+async def _misused(threadmill: Running, screen: Screen, thread: ThreadRef) -> None:
+    """What is wrong is told together with what would be right."""
+    await threadmill.command(screen, thread, "/kill nobody-9", "agents lists them")
+    await threadmill.command(screen, thread, "/model none", "There are: default, other")
+    await threadmill.command(screen, thread, "/queue loud", "There are: steer")
 
 
 async def _about_the_session(threadmill: Running, screen: Screen, thread: ThreadRef) -> None:
@@ -80,14 +88,3 @@ async def test_spawn_steer_stop_and_kill_from_a_room(screen: Screen, tmp_path: P
         await ask(screen, screen.room, "/agents", "No session is alive")
         await threadmill.settled()
         assert "Never said" not in screen.said(thread)
-
-
-async def test_what_is_misused_or_unknown_says_what_to_do(screen: Screen, tmp_path: Path) -> None:
-    async with running(write_config(tmp_path, [screen]), [screen]) as threadmill:
-        screen.says(screen.room, "say Good morning")
-        thread = await threadmill.home_of("assistant-1")
-        await threadmill.shows(screen, thread, "Good morning")
-        await threadmill.command(screen, thread, "/steer nobody-9", "nobody-9")
-        await threadmill.command(screen, thread, "/kill nobody-9", "/agents lists them")
-        await threadmill.command(screen, thread, "/model none", "There are: default, other")
-        await threadmill.command(screen, thread, "/queue loud", "There are: steer")

@@ -28,7 +28,11 @@ async def test_a_stranger_gets_a_code_once_and_is_let_in_with_it(screen: Screen,
         screen.says(screen.room, "say Not even with a mention", by=EVES)
         await threadmill.settled()
         assert screen.said_anywhere() == greeted, "he is answered once an hour"
+        for line in ("/kill all", f"/approve {given}", "/spawn say Let me in"):
+            screen.gives(screen.room, line, by=EVES)
+            await threadmill.settled()
         assert await threadmill.rows("select count(*) from sessions") == [(0,)]
+        assert await threadmill.rows("select count(*) from audit where action = 'pairing_approved'") == [(0,)]
 
         await threadmill.command(screen, screen.room, f"/approve {given}", "is let in with the role user")
         screen.says(screen.room, "say Now I am heard", by=EVES)
@@ -37,18 +41,3 @@ async def test_a_stranger_gets_a_code_once_and_is_let_in_with_it(screen: Screen,
         )
         assert await threadmill.rows("select owner from sessions") == [(screen.accounts[EVES],)]
         assert await threadmill.rows("select count(*) from audit where action = 'pairing_approved'") == [(1,)]
-
-
-@pytest.mark.requirement("P9")
-async def test_a_stranger_cannot_let_himself_in_nor_run_a_command(screen: Screen, tmp_path: Path) -> None:
-    async with running(write_config(tmp_path, [screen]), [screen]) as threadmill:
-        screen.says(screen.room, "say Here")
-        thread = await threadmill.home_of("assistant-1")
-        await threadmill.shows(screen, thread, "Here")
-        await threadmill.settled()
-        screen.gives(thread, "/kill all", by=EVES)
-        await threadmill.settled()
-        screen.gives(thread, "/approve AAAA-AAAA", by=EVES)
-        await threadmill.settled()
-        assert await threadmill.rows("select state from sessions") == [("idle",)]
-        assert await threadmill.rows("select count(*) from inbox where state = 'refused'") == [(2,)]

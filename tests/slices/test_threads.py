@@ -41,7 +41,7 @@ async def test_a_message_in_a_routed_room_is_answered_in_a_thread_that_stays_bou
 
 
 @pytest.mark.requirement("P1")
-async def test_what_is_said_while_the_connection_is_cut_is_answered_once_it_is_back(
+async def test_what_is_said_while_platform_or_threadmill_are_away_is_answered_when_they_are_back(
     screen: Screen, tmp_path: Path
 ) -> None:
     file = write_config(tmp_path, [screen])
@@ -56,23 +56,12 @@ async def test_what_is_said_while_the_connection_is_cut_is_answered_once_it_is_b
         await threadmill.shows(screen, thread, "I was told of it later")
         await threadmill.settled()
         assert screen.said(thread).count("I was told of it later") == 1
-
-
-@pytest.mark.requirement("P1")
-async def test_what_is_said_while_threadmill_is_not_running_is_answered_when_it_starts(
-    screen: Screen, tmp_path: Path
-) -> None:
-    file = write_config(tmp_path, [screen])
-    async with running(file, [screen]) as threadmill:
-        screen.says(screen.room, "say Here I am")
-        thread = await threadmill.home_of("assistant-1")
-        await threadmill.shows(screen, thread, "Here I am")
-        await threadmill.settled()
     screen.says(thread, "say Nobody heard this at first")
     async with running(file, [screen]) as threadmill:
         await threadmill.shows(screen, thread, "Nobody heard this at first")
         await threadmill.settled()
         assert screen.said(thread).count("Nobody heard this at first") == 1
+        assert screen.said(thread).count("I was told of it later") == 1
 
 
 async def test_edits_and_deletions_reach_a_message_that_waits(screen: Screen, tmp_path: Path) -> None:
