@@ -103,8 +103,12 @@ class MailKind(Enum):
     RESULT = "result"  # a child ended
     MONITOR = "monitor"  # a monitor found something
     NOTICE = "notice"  # from the runtime: an edit, a tool interrupted by a crash
-    ANSWER = "answer"  # a person's answer to ask_human or an approval
+    ANSWER = "answer"  # to what the session asked: a person (ask_human, an approval) or another session
     RETRY = "retry"  # /retry: run the last request again
+
+
+ALWAYS_JOIN = frozenset({MailKind.STEER, MailKind.RESULT, MailKind.ANSWER, MailKind.NOTICE})
+"""Mail that joins a running turn, and never ends it, whatever the queue mode: it was meant for that turn."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +125,7 @@ class NewMail:
     reply_to: str | None = None  # platform message id
     mode: QueueMode | None = None  # None: the session's
     attachments: tuple[Attachment, ...] = ()
+    wants_answer: bool = False  # from a session that waits: what the turn that takes it in says is sent back
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,6 +17,7 @@ from agents.base import (
     Claim,
     Committed,
     Ended,
+    MailKey,
     NewMail,
     NewStep,
     Outcome,
@@ -59,6 +60,7 @@ class Profile:
     thinking_tokens: int | None = None
     approve: tuple[str, ...] = ()  # tools whose calls a person must allow first
     escalate_to: tuple[str, ...] = ()  # people or roles who are asked next when nobody answers
+    ping_pong_turns: int = 5  # rounds of messages with another session without a person in between
     ask_timeout_seconds: float = 3600.0  # for each of them to answer
     workspace: str | None = None  # shared:<name>; None: each session has its own
     state: tuple[str, ...] = ("tree",)  # scopes of shared values: tree, agent, everyone
@@ -140,6 +142,15 @@ class Mailbox(Protocol):
 
     async def post(self, mail: NewMail, now: datetime, limit: int = 50) -> Posted:
         """Put mail into a session's box. FULL stores nothing."""
+
+    async def known(self, key: MailKey) -> bool:
+        """Whether mail with this key was posted before."""
+
+    async def answered(self, key: MailKey) -> bool:
+        """Whether the answer to this mail, which wanted one, has been posted to its sender."""
+
+    async def exchanged(self, one: SessionId, other: SessionId) -> int:
+        """How often each of two sessions has written to the other since a person last wrote to either: rounds."""
 
     async def withdraw(self, inbox: int) -> bool:
         """Take back mail that waits (its message was deleted). False when it was taken in already."""

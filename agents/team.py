@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Protocol
 
 from agents.base import (
+    ALWAYS_JOIN,
     AgentName,
     MailKey,
     MailKind,
@@ -173,7 +174,8 @@ class Team:
         mode = mail.mode or session.queue or (profile.queue if profile else QueueMode.STEER)
         limit = profile.queue_limit if profile else 50
         posted = await self._mailbox.post(replace(mail, mode=mode), self._clock(), limit=limit)
-        if posted is Posted.QUEUED and mode is QueueMode.INTERRUPT and session.state is State.RUNNING:
+        ends_turn = mode is QueueMode.INTERRUPT and mail.kind not in ALWAYS_JOIN
+        if posted is Posted.QUEUED and ends_turn and session.state is State.RUNNING:
             self._engine.abort(session.id)
         return posted
 

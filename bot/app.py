@@ -24,7 +24,7 @@ from agents.models.chain import ModelChain, build
 from agents.monitors.judge import Limit
 from agents.monitors.service import MonitorParts, Monitors
 from agents.monitors.timetable import ApschedulerTimetable
-from agents.ports import Journal, Sessions
+from agents.ports import Journal, Mailbox, Sessions
 from agents.rights import Rights
 from agents.skills import Skills
 from agents.team import Team
@@ -200,7 +200,7 @@ class Application:
         toolbox = Toolbox(
             [
                 AskHumanTool(asker),
-                *_session_tools(team, sessions, self.journal, models),
+                *_session_tools(team, sessions, stores.mailbox, self.journal, models),
                 WebFetchTool(fetcher),
                 ScheduleTool(self.monitors, sessions, current, config.bot.timezone),
                 *keeping_tools(config, database, skills := Skills(config.bot.skills)),
@@ -406,11 +406,13 @@ def _monitors(config: Config, store: SqliteMonitors, clock: Callable[[], datetim
     return Monitors(parts), fetcher
 
 
-def _session_tools(team: Team, sessions: Sessions, journal: Journal, models: ModelChain) -> Sequence[Tool]:
+def _session_tools(
+    team: Team, sessions: Sessions, mailbox: Mailbox, journal: Journal, models: ModelChain
+) -> Sequence[Tool]:
     return [
         SpawnTool(team, lambda: [info.name for info in models.infos()]),
         SubagentsTool(team, sessions),
-        SendTool(team, sessions, journal),
+        SendTool(team, sessions, mailbox),
         ListTool(sessions, journal),
         HistoryTool(sessions, journal),
     ]

@@ -14,6 +14,7 @@ from datetime import datetime, tzinfo
 from typing import Any
 
 from agents.base import (
+    ALWAYS_JOIN,
     Activation,
     AgentName,
     Answer,
@@ -35,7 +36,7 @@ from agents.session import Move, moved, turn_id
 from channels.base import Outbound, ThreadRef
 from storage import audit, outbox, rows
 from storage.database import Database, from_nano, from_us, to_nano, to_us
-from storage.session_ends import ENDED_BY, finish
+from storage.session_ends import ENDED_BY, answer_turn, finish
 from storage.sql import load
 
 SQL = load("journal")
@@ -43,8 +44,7 @@ SQL = load("journal")
 _REMEMBERED_SESSIONS = 256
 _REMEMBERED_STEPS = 2_000  # of one session
 
-# Kinds that join a running turn whatever the queue mode: they were meant for it.
-_ALWAYS_JOINS = frozenset({"steer", "result", "answer", "notice"})
+_ALWAYS_JOINS = frozenset(kind.value for kind in ALWAYS_JOIN)
 
 
 class SqliteJournal:
@@ -107,17 +107,21 @@ class SqliteJournal:
         def work(tx: sqlite3.Connection) -> Committed | None:
             row = held(tx, claim)
             _write(tx, claim, row, steps, say, now, day)
-            if outcome is Outcome.DONE and not row["stopping"] and _joining(tx, row):
-                return _go_on(tx, claim, row, now, "")
+            goes_on = park_until is not None if row["stopping"] else _joining(tx, row)
+            if outcome is Outcome.DONE and goes_on:
+                return _go_on(tx, claim, row, now, "")  # with new mail; or to be told that it is being stopped
             if park_until is not None:
                 _rest(tx, row, Move.PARK, now, turn=claim.turn, wake_at=to_us(park_until))
                 return None
             tx.execute(SQL["end_turn_row"], {"id": claim.turn, "now": to_us(now), "outcome": outcome.value})
-            if row["mode"] == "run" and outcome in ENDED_BY:
+            unread = outcome is Outcome.DONE and _waiting(tx, claim.session)  # a run ends when nothing waits for it
+            if row["mode"] == "run" and outcome in ENDED_BY and not unread:
                 told = finish(tx, row, ENDED_BY[outcome], result or "", now)
                 woken.extend(told.woken)
                 lanes.extend(told.lanes)
             else:
+                otherwise = f"{row['label']}'s turn: {outcome.value.replace('_', ' ')}"
+                woken.extend(answer_turn(tx, row, result or "", otherwise, now).woken)
                 _rest(tx, row, Move.FINISH, now, turn=None, wake_at=None)
             return None
 
@@ -181,7 +185,7 @@ def _activate(
     if (begun is None and not waiting) or (row["state"] == "waiting" and not waiting and not due):
         return None
     crashed = begun is not None and row["state"] != "waiting" and row["holder"] not in (holder, None)
-    interrupted = begun is not None and any(_mode(mail, row) == "interrupt" for mail in waiting)
+    interrupted = begun is not None and any(_interrupts(mail, row) for mail in waiting)
     number = row["turns"] + (begun is None)
     turn = TurnId(begun) if begun else turn_id(id, number)
     taking = _joins(waiting, row) if begun else _starts(waiting, row)
@@ -226,6 +230,10 @@ def _waiting(tx: sqlite3.Connection, session: str) -> list[sqlite3.Row]:
 
 def _mode(mail: sqlite3.Row, session: sqlite3.Row) -> str:
     return str(mail["mode"] or session["queue"] or QueueMode.STEER.value)
+
+
+def _interrupts(mail: sqlite3.Row, session: sqlite3.Row) -> bool:
+    return mail["kind"] not in _ALWAYS_JOINS and _mode(mail, session) == "interrupt"
 
 
 def _joins(waiting: list[sqlite3.Row], session: sqlite3.Row) -> list[sqlite3.Row]:

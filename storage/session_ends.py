@@ -45,15 +45,25 @@ class Told:
 
 
 def finish(tx: sqlite3.Connection, row: sqlite3.Row, ended: Ended, result: str, now: datetime) -> Told:
-    """End a session, unbind its places, drop its waiting mail, and tell whoever spawned it."""
-    end_row(tx, row, ended, result, now)
-    return tell_parent(tx, row, ended, result, now)
+    """End a session, unbind its places, drop its waiting mail (what people wrote becomes a dead letter), and tell
+    whoever spawned it."""
+    told = end_row(tx, row, ended, result, now)
+    above = tell_parent(tx, row, ended, result, now)
+    return Told(woken=[*told.woken, *above.woken], lanes=above.lanes)
 
 
-def end_row(tx: sqlite3.Connection, row: sqlite3.Row, ended: Ended, result: str, now: datetime) -> None:
+def end_row(tx: sqlite3.Connection, row: sqlite3.Row, ended: Ended, result: str, now: datetime) -> Told:
+    """End the session itself. Sessions that wait for its answer are told that it has ended."""
+    told = answer_turn(tx, row, result if ended is Ended.DONE else "", f"{row['label']} {_WORDS[ended]}", now)
+    for mail in tx.execute(SQL["unanswered_waiting"], {"session": row["id"]}).fetchall():
+        text = f"{row['label']} {_WORDS[ended]} before it took the message in."
+        told.woken.extend(_post_answer(tx, row, mail, text, now))
     moved(State(row["state"]), Move.END)
     tx.execute(SQL["finish"], {"id": row["id"], "ended": ended.value, "result": result, "now": to_us(now)})
     tx.execute(SQL["unbind_session"], {"session": row["id"]})
+    if ended is not Ended.KILLED:
+        why = f"{row['label']} ended before it read this"
+        tx.execute(SQL["bury_unread"], {"session": row["id"], "why": why})
     tx.execute(SQL["drop_mail"], {"session": row["id"]})
     audit.append(
         tx,
@@ -63,6 +73,65 @@ def end_row(tx: sqlite3.Connection, row: sqlite3.Row, ended: Ended, result: str,
         resource=row["label"],
         session=row["id"],
         detail={"ended": ended.value},
+    )
+    return told
+
+
+def answer_key(mail: str) -> str:
+    """The key of the answer to a mail: there is one at the most."""
+    return f"answer:{mail}"
+
+
+def answer_turn(tx: sqlite3.Connection, row: sqlite3.Row, text: str, otherwise: str, now: datetime) -> Told:
+    """Send what a turn that ends has said back to the sessions that wait for it; without a text, why there is none."""
+    told = Told()
+    if row["turn"] is None:
+        return told
+    for mail in tx.execute(SQL["unanswered_of_turn"], {"turn": row["turn"], "session": row["id"]}).fetchall():
+        told.woken.extend(_post_answer(tx, row, mail, text.strip() or f"({otherwise}. It left no answer.)", now))
+    return told
+
+
+def _post_answer(
+    tx: sqlite3.Connection, row: sqlite3.Row, mail: sqlite3.Row, text: str, now: datetime
+) -> list[SessionId]:
+    asker = tx.execute(SQL["session"], {"id": mail["from_session"]}).fetchone()
+    key = answer_key(mail["key"])
+    if asker is None or asker["state"] == "ended" or tx.execute(SQL["mail_known"], {"key": key}).fetchone():
+        return []
+    _insert(tx, row, asker["id"], key, "answer", text, now)
+    audit.append(
+        tx,
+        at=now,
+        actor=f"session:{row['id']}",
+        action="message",
+        resource=asker["label"],
+        session=asker["id"],
+        detail={"from": row["id"], "answers": mail["key"]},
+    )
+    return [SessionId(asker["id"])]
+
+
+def _insert(tx: sqlite3.Connection, row: sqlite3.Row, to: str, key: str, kind: str, text: str, now: datetime) -> None:
+    """Mail from a session that ends, or whose turn does, to another."""
+    tx.execute(
+        SQL["insert_mail"],
+        {
+            "key": key,
+            "session": to,
+            "kind": kind,
+            "mode": None,
+            "text": text,
+            "sender": None,
+            "sender_name": row["label"],
+            "from_session": row["id"],
+            "inbox": None,
+            "place": None,
+            "reply_to": None,
+            "attachments": None,
+            "wants_answer": False,
+            "now": to_us(now),
+        },
     )
 
 
@@ -76,24 +145,7 @@ def tell_parent(tx: sqlite3.Connection, row: sqlite3.Row, ended: Ended, result: 
     key = f"result:{row['id']}"
     if tx.execute(SQL["mail_known"], {"key": key}).fetchone():
         return Told()
-    tx.execute(
-        SQL["insert_mail"],
-        {
-            "key": key,
-            "session": above["id"],
-            "kind": "result",
-            "mode": None,
-            "text": text,
-            "sender": None,
-            "sender_name": row["label"],
-            "from_session": row["id"],
-            "inbox": None,
-            "place": None,
-            "reply_to": None,
-            "attachments": None,
-            "now": to_us(now),
-        },
-    )
+    _insert(tx, row, above["id"], key, "result", text, now)
     return Told(woken=[SessionId(above["id"])])
 
 

@@ -10,6 +10,9 @@ from typing import Any
 from agents.base import (
     AgentName,
     Ended,
+    Fenced,
+    MailKey,
+    MailKind,
     Mode,
     NewMail,
     NotFound,
@@ -26,7 +29,7 @@ from agents.session import session_id
 from channels.base import OpenThread, ThreadRef
 from storage import audit, outbox, rows
 from storage.database import Database, to_nano, to_us
-from storage.session_ends import Told, end_row, finish, tell_parent
+from storage.session_ends import Told, answer_key, end_row, finish, tell_parent
 from storage.sql import load
 
 SQL = load("journal")
@@ -67,13 +70,16 @@ class SqliteSessions:
         return await self._database.write(work, tell)
 
     async def end(self, session: SessionId, ended: Ended, result: str, now: datetime) -> None:
-        def work(tx: sqlite3.Connection) -> Told:
+        def work(tx: sqlite3.Connection) -> Told | None:
             row = _row(tx, session)
-            return finish(tx, row, ended, result, now) if row and row["state"] != "ended" else Told()
+            if row is None or row["state"] == "ended" or (ended is Ended.EXPIRED and _is_used(tx, row)):
+                return None
+            return finish(tx, row, ended, result, now)
 
-        def tell(told: Told) -> None:
-            self._signals.ended(session)
-            self._tell(told)
+        def tell(told: Told | None) -> None:
+            if told is not None:
+                self._signals.ended(session)
+                self._tell(told)
 
         await self._database.write(work, tell)
 
@@ -84,7 +90,8 @@ class SqliteSessions:
     async def find(self, name: str) -> Session:
         wanted = name.strip()
         found = await self._database.read(lambda tx: tx.execute(SQL["sessions_like"], {"name": wanted}).fetchall())
-        exact = [row for row in found if wanted in (row["id"], row["label"])]
+        # The id first: a label can be chosen, and must not take what is meant for another session.
+        exact = [row for row in found if row["id"] == wanted] or [row for row in found if row["label"] == wanted]
         candidates = exact[:1] or found
         if not wanted or not candidates:
             raise NotFound(f"no session is called {wanted!r}: /agents lists them")
@@ -176,6 +183,17 @@ class SqliteMailbox:
 
         return await self._database.write(lambda tx: put_mail(tx, mail, now, limit), tell)
 
+    async def answered(self, key: MailKey) -> bool:
+        return await self.known(MailKey(answer_key(key)))
+
+    async def known(self, key: MailKey) -> bool:
+        query = {"key": key}
+        return await self._database.read(lambda tx: tx.execute(SQL["mail_known"], query).fetchone() is not None)
+
+    async def exchanged(self, one: SessionId, other: SessionId) -> int:
+        query = {"one": one, "other": other}
+        return await self._database.read(lambda tx: int(tx.execute(SQL["exchanged"], query).fetchone()[0]))
+
     async def withdraw(self, inbox: int) -> bool:
         return await self._database.write(lambda tx: tx.execute(SQL["withdraw_mail"], {"inbox": inbox}).rowcount > 0)
 
@@ -193,6 +211,9 @@ def put_mail(tx: sqlite3.Connection, mail: NewMail, now: datetime, limit: int) -
     """Put mail into a box, within somebody's transaction."""
     if tx.execute(SQL["mail_known"], {"key": mail.key}).fetchone():
         return Posted.KNOWN
+    sender = _row(tx, mail.from_session) if mail.from_session else None
+    if sender is not None and sender["state"] == "ended":
+        raise Fenced(f"{mail.from_session} has ended: what it still wanted to send is not sent")
     row = _row(tx, mail.session)
     if row is None or row["state"] == "ended":
         return Posted.ENDED
@@ -213,9 +234,20 @@ def put_mail(tx: sqlite3.Connection, mail: NewMail, now: datetime, limit: int) -
             "place": mail.where.key if mail.where else None,
             "reply_to": mail.reply_to,
             "attachments": rows.attachments_json(mail.attachments),
+            "wants_answer": mail.wants_answer,
             "now": to_us(now),
         },
     )
+    if mail.kind is MailKind.AGENT:
+        audit.append(
+            tx,
+            at=now,
+            actor=f"session:{mail.from_session}",
+            action="message",
+            resource=row["label"],
+            session=mail.session,
+            detail={"from": mail.from_session, "answer": mail.wants_answer},
+        )
     if mail.inbox is not None:
         tx.execute(INBOX["mark_routed"], {"n": mail.inbox, "session": mail.session})
     return Posted.QUEUED
@@ -224,6 +256,11 @@ def put_mail(tx: sqlite3.Connection, mail: NewMail, now: datetime, limit: int) -
 def _row(tx: sqlite3.Connection, id: str) -> sqlite3.Row | None:
     row: sqlite3.Row | None = tx.execute(SQL["session"], {"id": id}).fetchone()
     return row
+
+
+def _is_used(tx: sqlite3.Connection, row: sqlite3.Row) -> bool:
+    waiting = tx.execute(SQL["mail_waiting_count"], {"session": row["id"]}).fetchone()[0]
+    return bool(row["state"] != "idle" or waiting)
 
 
 def make_session(tx: sqlite3.Connection, spawn: Spawn, opening: OpenThread | None, now: datetime) -> Spawned:
@@ -318,7 +355,7 @@ def _kill(tx: sqlite3.Connection, session: SessionId, by: str, now: datetime, to
     tree = tx.execute(SQL["tree"], {"id": session}).fetchall()
     living = [row for row in tree if row["state"] != "ended"]
     for row in living:
-        end_row(tx, row, Ended.KILLED, f"killed by {by}", now)
+        told.woken.extend(end_row(tx, row, Ended.KILLED, f"killed by {by}", now).woken)
         if row["turn"]:
             tx.execute(SQL["end_turn_row"], {"id": row["turn"], "now": to_us(now), "outcome": "killed"})
     told.lanes.extend(outbox.cancel_for(tx, [row["id"] for row in living]))

@@ -6,18 +6,17 @@ above, beside and below it), and beyond that only the agents that its profile's 
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from agents.base import AgentName, MailKey, MailKind, Mode, NewMail, Posted, Session, State, Step, StepKind
+from agents.base import AgentName, MailKey, MailKind, Mode, NewMail, Posted, Session, Step, StepKind
 from agents.conversation import block_from_json, input_texts, text_of
-from agents.ports import Journal, Sessions
+from agents.ports import Journal, Mailbox, Sessions
 from agents.team import Task, Team, first_line
-from agents.tools.base import Call, ToolError
+from agents.tools.base import Call, Park, ToolError
 
 _MODEL = ConfigDict(extra="forbid")
 
@@ -93,7 +92,7 @@ class SendArguments(BaseModel):
     session: str = Field(description="Its label or id.")
     message: str = Field(min_length=1, max_length=50_000)
     timeout_seconds: float = Field(
-        default=0.0, ge=0, le=600, description="How long to wait for its answer; 0: do not wait."
+        default=0.0, ge=0, le=86_400, description="How long to wait for its answer; 0: do not wait."
     )
 
 
@@ -102,55 +101,61 @@ class SendTool:
 
     name: ClassVar[str] = "sessions_send"
     description: ClassVar[str] = (
-        "Send a message to another session, and wait for its answer if timeout_seconds is given."
+        "Send a message to another session, and wait for its answer (what it says at the end of the turn that takes the"
+        " message in) if timeout_seconds is given."
     )
     arguments: ClassVar[type[BaseModel]] = SendArguments
     repeatable: ClassVar[bool] = True  # mail is posted once by its key
-    timeout_seconds: ClassVar[float] = 610.0
+    timeout_seconds: ClassVar[float] = 30.0  # waiting is done by a parked turn
 
-    def __init__(self, team: Team, sessions: Sessions, journal: Journal) -> None:
+    def __init__(self, team: Team, sessions: Sessions, mailbox: Mailbox) -> None:
         self._team = team
         self._sessions = sessions
-        self._journal = journal
+        self._mailbox = mailbox
 
     async def run(self, call: Call, arguments: SendArguments) -> str:
         target = await reachable(self._sessions, call, arguments.session)
         if target.id == call.session.id:
             raise ToolError("that is your own session: think it over instead of sending it to yourself.")
-        before = await self._journal.recent(target.id, 1)
-        posted = await self._team.post(
-            NewMail(
-                key=MailKey(f"send:{call.key}"),
-                session=target.id,
-                kind=MailKind.AGENT,
-                text=arguments.message,
-                sender_name=call.session.label,
-                from_session=call.session.id,
-            )
+        key = MailKey(f"send:{call.key}")
+        waits = arguments.timeout_seconds > 0
+        until = call.begun_at + timedelta(seconds=arguments.timeout_seconds)
+        if waits and await self._mailbox.answered(key):
+            return f"{target.label} has answered: the answer follows as a message."
+        if not (waits and call.now >= until):
+            await self._send(call, target, arguments.message, key, waits=waits)
+        if not waits:
+            return f"Sent to {target.label}."
+        if call.now < until:
+            raise Park(until)
+        return (
+            f"{target.label} has not answered within {arguments.timeout_seconds:g} s. The message is with it, and its"
+            " answer comes to you as a message."
         )
+
+    async def _send(self, call: Call, target: Session, text: str, key: MailKey, *, waits: bool) -> None:
+        if await self._mailbox.known(key):
+            return  # the call was made before
+        rounds = await self._mailbox.exchanged(call.session.id, target.id)
+        if rounds >= call.profile.ping_pong_turns:
+            raise ToolError(
+                f"you and {target.label} have written to each other {rounds} times without a person in between, and"
+                " ping_pong_turns allows no more: bring what you have to an end, or ask a person."
+            )
+        mail = NewMail(
+            key=key,
+            session=target.id,
+            kind=MailKind.AGENT,
+            text=text,
+            sender_name=call.session.label,
+            from_session=call.session.id,
+            wants_answer=waits,
+        )
+        posted = await self._team.post(mail)
         if posted is Posted.FULL:
             raise ToolError(f"the queue of {target.label} is full: wait until it has worked some of it off.")
         if posted is Posted.ENDED:
             raise ToolError(f"{target.label} has ended.")
-        if arguments.timeout_seconds == 0:
-            return f"Sent to {target.label}."
-        return await self._answer(target, before[-1].n if before else 0, arguments.timeout_seconds)
-
-    async def _answer(self, target: Session, after: int, seconds: float) -> str:
-        """The last text of the turn that takes the message in, once that turn is over."""
-        deadline = asyncio.get_running_loop().time() + seconds
-        while asyncio.get_running_loop().time() < deadline:
-            await asyncio.sleep(0.2)
-            now = await self._sessions.session(target.id)
-            if now is None:
-                break
-            steps = await self._journal.history(target.id, after=after)
-            answers = [step for step in steps if step.step.kind is StepKind.MODEL]
-            if answers and now.state in (State.IDLE, State.ENDED):
-                return text_of(block_from_json(block) for block in answers[-1].step.body["blocks"]) or "(no text)"
-            if now.state is State.ENDED:
-                break
-        return f"{target.label} has not answered within {seconds:g} s. The message is with it."
 
 
 class ListArguments(BaseModel):

@@ -98,6 +98,7 @@ def _profile(name: str, agent: AgentTable) -> Profile:
         thinking_tokens=agent.thinking_tokens,
         approve=expanded(agent.approve),
         escalate_to=tuple(agent.escalate_to),
+        ping_pong_turns=agent.ping_pong_turns,
         ask_timeout_seconds=agent.ask_timeout_seconds,
         workspace=None if agent.workspace == "own" else agent.workspace,
         state=tuple(agent.state),

@@ -192,6 +192,9 @@ class AgentTable(_Table):
         max_length=10,
         description="People or roles who are asked one after the other when a question is not answered in time.",
     )
+    ping_pong_turns: int = Field(
+        default=5, ge=1, le=1000, description="Rounds of messages with another session without a person in between."
+    )
     ask_timeout_seconds: float = Field(
         default=3600.0, ge=10, le=604_800, description="How long each of them has to answer; reminded after half of it."
     )

@@ -6,7 +6,7 @@ select * from sessions where spawn_key = :key
 
 -- name: sessions_like
 select * from sessions where label = :name or id = :name or (id >= :name and id < :name || '{')
-order by state = 'ended', active_at desc limit 5
+order by id = :name desc, state = 'ended', active_at desc limit 5
 
 -- name: session_bound
 select s.* from bindings b join sessions s on s.id = b.session where b.place = :place and s.state <> 'ended'
@@ -73,11 +73,30 @@ select place from bindings where session = :session order by created_at
 update sessions set home = :place where id = :session
 
 -- name: insert_mail
-insert into mail (key, session, kind, mode, text, sender, sender_name, from_session, inbox, place, reply_to, attachments, created_at)
-values (:key, :session, :kind, :mode, :text, :sender, :sender_name, :from_session, :inbox, :place, :reply_to, :attachments, :now)
+insert into mail (key, session, kind, mode, text, sender, sender_name, from_session, inbox, place, reply_to, attachments,
+    wants_answer, created_at)
+values (:key, :session, :kind, :mode, :text, :sender, :sender_name, :from_session, :inbox, :place, :reply_to, :attachments,
+    :wants_answer, :now)
 
 -- name: mail_known
 select 1 from mail where key = :key
+
+-- name: unanswered_of_turn
+select key, from_session from mail where turn = :turn and session = :session and wants_answer
+
+-- name: unanswered_waiting
+select key, from_session from mail where session = :session and state = 'waiting' and wants_answer
+
+-- name: exchanged
+with since as (
+    select coalesce(max(n), 0) as n from (
+        select max(n) as n from mail where session = :one and kind in ('person', 'steer', 'retry')
+        union all
+        select max(n) from mail where session = :other and kind in ('person', 'steer', 'retry'))
+)
+select min(
+    (select count(*) from mail where session = :one and from_session = :other and kind = 'agent' and n > (select n from since)),
+    (select count(*) from mail where session = :other and from_session = :one and kind = 'agent' and n > (select n from since)))
 
 -- name: mail_waiting_count
 select count(*) from mail where session = :session and state = 'waiting'
@@ -87,6 +106,10 @@ select * from mail where session = :session and state = 'waiting' order by n
 
 -- name: take_mail
 update mail set state = 'taken', turn = :turn where n = :n
+
+-- name: bury_unread
+update inbox set state = 'dead', decision = :why
+where n in (select inbox from mail where session = :session and state = 'waiting' and inbox is not null)
 
 -- name: drop_mail
 update mail set state = 'dropped' where session = :session and state = 'waiting'

@@ -96,7 +96,7 @@ class World:
                 AskHumanTool(asker),
                 SpawnTool(self.team, lambda: ["default"]),
                 SubagentsTool(self.team, self.sessions),
-                SendTool(self.team, self.sessions, self.journal),
+                SendTool(self.team, self.sessions, self.mailbox),
                 ListTool(self.sessions, self.journal),
                 HistoryTool(self.sessions, self.journal),
                 *tools,
