@@ -84,7 +84,13 @@ class Inbox:
 
     async def revive(self, n: int) -> Stored | None:
         """Decide anew on a dead event. None: there is no such one."""
-        row = await self._database.write(lambda tx: tx.execute(SQL["revive"], {"n": n}).fetchone())
+
+        def work(tx: sqlite3.Connection) -> sqlite3.Row | None:
+            tx.execute(SQL["free_mail_key"], {"n": n})  # it was mail before, of a session that has ended
+            row: sqlite3.Row | None = tx.execute(SQL["revive"], {"n": n}).fetchone()
+            return row
+
+        row = await self._database.write(work)
         return None if row is None else Stored(n=row["n"], event=_event(row))
 
     async def drop(self, n: int) -> bool:

@@ -38,5 +38,8 @@ where b.place >= :channel || ':' and b.place < :channel || ';' and s.state <> 'e
 -- name: revive
 update inbox set state = 'new', decision = null where n = :n and state = 'dead' returning *
 
+-- name: free_mail_key
+update mail set key = key || '/dropped' where inbox = :n and state = 'dropped'
+
 -- name: drop
 update inbox set state = 'ignored', decision = 'dropped by a person' where n = :n and state = 'dead'
