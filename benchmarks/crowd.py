@@ -204,9 +204,12 @@ class Crowd:
     async def talk(self, chats: int, rounds: int) -> dict[str, Any]:
         """`rounds` messages in each of the first `chats` conversations."""
         began = time.perf_counter()
-        async with asyncio.timeout(_PATIENCE_SECONDS), asyncio.TaskGroup() as group:
-            for chat in range(chats):
-                group.create_task(self._one(chat, rounds))
+        try:
+            async with asyncio.timeout(_PATIENCE_SECONDS), asyncio.TaskGroup() as group:
+                for chat in range(chats):
+                    group.create_task(self._one(chat, rounds))
+        except TimeoutError:
+            raise SystemExit(f"no answer came to {sorted(self._waiting)}") from None
         return {"messages": chats * rounds, "seconds": time.perf_counter() - began}
 
     async def _one(self, chat: int, rounds: int) -> None:
