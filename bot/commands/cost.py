@@ -8,7 +8,7 @@ from datetime import date, timedelta
 from typing import Protocol
 
 from bot.access import Action, Role
-from bot.commands.base import Command, Request, allow
+from bot.commands.base import Command, Request, allow, owns
 
 
 class Spent(Protocol):
@@ -36,8 +36,8 @@ def command(costs: Costs) -> Command:
     async def run(request: Request) -> str:
         allow(request, Action.COST)
         lines = []
-        if request.bound is not None:
-            session = request.bound
+        session = request.bound
+        if session is not None and (owns(request, session) or request.principal.role >= Role.OPERATOR):
             lines.append(f"**{session.label}**: ${session.spent_usd:.4f}, with all below ${session.tree_usd:.4f}")
         if request.principal.role >= Role.OPERATOR:
             rows = await costs.cost(since=request.now.date() - timedelta(days=30))

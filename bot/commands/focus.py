@@ -13,6 +13,7 @@ def focus(sessions: Sessions, targets: Targets) -> Command:
         if not name:
             raise Misused("Name a session: /focus session")
         session = await targets.named(request, name, Action.FOCUS)
+        await _may_leave(request, targets)
         await sessions.bind(session.id, request.where, request.now, home=session.home is None)
         return f"This place now talks to **{session.label}**. /unfocus leaves it."
 
@@ -27,10 +28,20 @@ def focus(sessions: Sessions, targets: Targets) -> Command:
 
 
 def unfocus(sessions: Sessions) -> Command:
+    targets = Targets(sessions)
+
     async def run(request: Request) -> str:
-        allow(request, Action.FOCUS)
+        await _may_leave(request, targets)
         if await sessions.unbind(request.where):
             return "This place talks to no session now. The session lives on; /focus comes back to it."
         return "This place talked to no session."
 
     return Command(name="unfocus", summary="Leave the session of this place", usage="/unfocus", run=run, public=True)
+
+
+async def _may_leave(request: Request, targets: Targets) -> None:
+    """To take a place away from the session that is bound there needs a right to that one as well. Raises Denied."""
+    if request.bound is None:
+        allow(request, Action.FOCUS)
+    else:
+        await targets.here(request, Action.FOCUS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agents.base import MailKey, MailKind, NewMail
+from agents.base import MailKey, MailKind, NewMail, Posted
 from agents.team import Team
 from bot.access import Action
 from bot.commands.base import SESSION, Command, Request, Targets
@@ -20,8 +20,13 @@ def command(team: Team, targets: Targets) -> Command:
             sender_name=request.principal.name,
             where=request.where if request.bound is not None and session.id == request.bound.id else None,
         )
-        await team.post(mail)
-        return f"{session.label} tries again."
+        match await team.post(mail):
+            case Posted.FULL:
+                return f"The queue of {session.label} is full, and what waits there comes first: /stop ends its turn."
+            case Posted.ENDED:
+                return f"{session.label} has ended and cannot try again: write, or /spawn an agent with the request."
+            case _:
+                return f"{session.label} tries again."
 
     return Command(
         name="retry",
