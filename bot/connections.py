@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import structlog
 
@@ -26,6 +26,7 @@ from channels.base import (
     Intake,
     OpenThread,
     Rejected,
+    TemporaryFailure,
     ThreadRef,
     Unavailable,
 )
@@ -34,6 +35,7 @@ log = structlog.get_logger("channels")
 
 _FIRST_BACKOFF_SECONDS = 0.5
 _LONGEST_BACKOFF_SECONDS = 60.0
+_STARTING = timedelta(milliseconds=200)  # between two looks
 _REJECTED_BACKOFF_SECONDS = 300.0  # only a person can help; look again now and then
 
 
@@ -53,10 +55,13 @@ class Connections:
         return self._channels.get(name)
 
     def channel(self, name: ChannelName) -> Channel | None:
-        """The channel; None when it is not configured. Raises Unavailable while it is being made."""
+        """The channel; None when it is not configured. Raises TemporaryFailure while it is being made, which is no
+        outage, and Unavailable when it could not be made."""
         found = self._channels.get(name)
+        if found is None and name in self._failed:
+            raise Unavailable(self._failed[name])
         if found is None and name in self._makers:
-            raise Unavailable(self._failed.get(name, f"{name} is starting"))
+            raise TemporaryFailure(f"{name} is starting", retry_after=_STARTING)
         return found
 
     def health(self) -> dict[str, Health]:

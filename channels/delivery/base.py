@@ -147,7 +147,7 @@ class CourierParts:
     outbox: Outbox
     routes: Routes
     channel: Callable[[ChannelName], Channel | None]
-    """None when it is not configured; raises Unavailable while it is being made."""
+    """None when it is not configured; raises TemporaryFailure while it is being made."""
     clock: Callable[[], datetime]
     fallback_after: timedelta
     max_age: timedelta

@@ -147,7 +147,7 @@ class Courier:
                     return _Look.AGAIN
                 try:
                     channel = self._parts.channel(name)
-                except Unavailable as error:
+                except ChannelError as error:
                     return await self._failed(delivery, None, None, error)
                 if channel is None:
                     why = f"the channel {name} is not configured any more: configure it, then retry"
