@@ -264,6 +264,7 @@ class Spawn:
     mail: NewMail | None = None  # its first mail (session id is filled in)
     max_children: int | None = None  # of the parent
     max_depth: int | None = None
+    max_per_minute: int | None = None  # of the parent's whole tree
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

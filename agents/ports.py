@@ -50,6 +50,8 @@ class Profile:
     debounce_seconds: float = 0.0
     max_depth: int = 3
     max_children: int = 5
+    max_running: int | None = None  # turns of this agent at once, over all its sessions; others wait
+    spawns_per_minute: int = 60  # in the whole tree of the session that spawns
     max_steps: int = 50  # model calls a turn
     turn_timeout_seconds: float = 600.0
     idle_timeout_seconds: float = 120.0  # no event from the model or a tool

@@ -133,6 +133,7 @@ class Team:
             mail=mail,
             max_children=parent.max_children if parent else None,
             max_depth=parent.max_depth if parent else None,
+            max_per_minute=parent.spawns_per_minute if parent else None,
         )
         return await self._sessions.spawn(spawn, self._clock(), opening.request if opening else None)
 

@@ -21,6 +21,7 @@ import structlog
 
 from agents.base import (
     Activation,
+    AgentName,
     Answer,
     Committed,
     Fenced,
@@ -52,6 +53,7 @@ from agents.models.base import (
 )
 from agents.ports import Journal, Live, Profile, Profiles, Sessions
 from agents.rights import Rights
+from agents.room import Room
 from agents.tools.approvals import Approvals
 from agents.tools.base import Park, Toolbox
 from channels.base import DeliveryKey, Outbound
@@ -61,6 +63,7 @@ log = structlog.get_logger("turn")
 NOTHING = "NOTHING"
 """What an agent answers that has nothing to report."""
 
+_NO_LIMIT = 1_000_000  # the limit was taken away in this instant
 _CRASHES = 3  # in a row on the same step: then the session is parked and the person told
 
 
@@ -82,6 +85,7 @@ class TurnParts:
     rights: Rights
     clock: Callable[[], datetime]
     approvals: Approvals | None = None
+    wake: Callable[[SessionId], None] = lambda _: None  # the engine's
 
 
 class TurnRunner:
@@ -89,22 +93,48 @@ class TurnRunner:
 
     def __init__(self, parts: TurnParts) -> None:
         self._parts = parts
+        self.room = Room()
         self._partial: dict[SessionId, str] = {}  # what an aborted turn had streamed until then
 
     async def activate(self, session: SessionId) -> None:
         """Run turns until no mail waits. Cancellation is an abort: the next activation finds out why."""
         with structlog.contextvars.bound_contextvars(session=session):
-            await self._gather(session)
-            while True:
-                activation = await self._parts.journal.activate(session, self._parts.clock())
-                if activation is None:
-                    self._partial.pop(session, None)
-                    return
-                try:
-                    await self._run(activation)
-                except Fenced:
-                    log.info("turn given up", reason="killed or taken over")
-                    return
+            agent = await self._limited(session)
+            if agent is None:
+                await self._activate(session)
+                return
+            if not self.room.enter(agent, session, self._room_of(agent) or _NO_LIMIT):
+                return  # woken when a turn of this agent ends
+            try:
+                await self._activate(session)
+            finally:
+                for waiting in self.room.leave(agent, session, self._room_of(agent)):
+                    self._parts.wake(waiting)
+
+    async def _activate(self, session: SessionId) -> None:
+        await self._gather(session)
+        while True:
+            activation = await self._parts.journal.activate(session, self._parts.clock())
+            if activation is None:
+                self._partial.pop(session, None)
+                return
+            try:
+                await self._run(activation)
+            except Fenced:
+                log.info("turn given up", reason="killed or taken over")
+                return
+
+    async def _limited(self, id: SessionId) -> AgentName | None:
+        """The session's agent, where not all of its sessions may run at once."""
+        if not any(self._room_of(name) is not None for name in self._parts.profiles.names()):
+            return None
+        session = await self._parts.sessions.session(id)
+        limited = session is not None and self._room_of(session.agent) is not None
+        return session.agent if session is not None and limited else None
+
+    def _room_of(self, agent: AgentName) -> int | None:
+        profile = self._parts.profiles.profile(agent)
+        return profile.max_running if profile is not None else None
 
     async def _gather(self, id: SessionId) -> None:
         """Wait for what people write in several messages one after the other, where the profile says so."""

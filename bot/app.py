@@ -218,6 +218,7 @@ class Application:
                 rights=Rights(current, sessions),
                 clock=clock,
                 approvals=Approvals(asker, stores.questions),
+                wake=engine.wake,
             )
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from agents.base import (
@@ -268,7 +268,7 @@ def make_session(tx: sqlite3.Connection, spawn: Spawn, opening: OpenThread | Non
     known = tx.execute(SQL["session_by_key"], {"key": spawn.key}).fetchone()
     if known is not None:
         return Spawned(session=rows.session(known), new=False)
-    parent = _living_parent(tx, spawn)
+    parent = _living_parent(tx, spawn, now)
     id = session_id(spawn.key)
     tx.execute(
         SQL["insert_session"],
@@ -315,7 +315,7 @@ def make_session(tx: sqlite3.Connection, spawn: Spawn, opening: OpenThread | Non
     return Spawned(session=rows.session(row), new=True)
 
 
-def _living_parent(tx: sqlite3.Connection, spawn: Spawn) -> sqlite3.Row | None:
+def _living_parent(tx: sqlite3.Connection, spawn: Spawn, now: datetime) -> sqlite3.Row | None:
     if spawn.parent is None:
         return None
     parent = _row(tx, spawn.parent)
@@ -332,6 +332,14 @@ def _living_parent(tx: sqlite3.Connection, spawn: Spawn) -> sqlite3.Row | None:
             f"{parent['label']} has {living} living children and max_children is {spawn.max_children}:"
             " wait for one to end, kill one, or raise max_children in the agent's profile"
         )
+    if spawn.max_per_minute is not None:
+        since = {"root": parent["root"], "since": to_us(now - timedelta(minutes=1))}
+        lately = tx.execute(SQL["spawned_since"], since).fetchone()[0]
+        if lately >= spawn.max_per_minute:
+            raise Refused(
+                f"this tree has spawned {lately} sessions within a minute and spawns_per_minute is"
+                f" {spawn.max_per_minute}: wait a minute, or raise it in the agent's profile"
+            )
     return parent
 
 

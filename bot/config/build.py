@@ -88,6 +88,8 @@ def _profile(name: str, agent: AgentTable) -> Profile:
         debounce_seconds=agent.debounce_seconds,
         max_depth=agent.max_depth,
         max_children=agent.max_children,
+        max_running=agent.max_running,
+        spawns_per_minute=agent.spawns_per_minute,
         max_steps=agent.max_steps,
         turn_timeout_seconds=agent.turn_timeout_seconds,
         idle_timeout_seconds=agent.idle_timeout_seconds,

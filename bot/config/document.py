@@ -168,6 +168,12 @@ class AgentTable(_Table):
     )
     max_depth: int = Field(default=3, ge=0, le=20, description="How many generations of children it may have.")
     max_children: int = Field(default=5, ge=0, le=1000, description="How many living children a session may have.")
+    max_running: int | None = Field(
+        default=None, ge=1, le=100_000, description="How many turns of this agent may run at once; others wait."
+    )
+    spawns_per_minute: int = Field(
+        default=60, ge=1, le=100_000, description="How many sessions its whole tree may spawn in a minute."
+    )
     max_steps: int = Field(default=50, ge=1, le=10_000, description="The most model calls in one turn.")
     turn_timeout_seconds: float = Field(default=600.0, gt=0, le=86_400, description="The longest a turn may take.")
     idle_timeout_seconds: float = Field(

@@ -34,6 +34,9 @@ select s.* from below b join sessions s on s.id = b.id order by b.way
 -- name: living_children
 select count(*) from sessions where parent = :id and state <> 'ended'
 
+-- name: spawned_since
+select count(*) from sessions where root = :root and parent is not null and created_at > :since
+
 -- name: living_labels
 select 1 from sessions where label = :label and state <> 'ended'
 

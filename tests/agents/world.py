@@ -115,6 +115,7 @@ class World:
                 rights=Rights(self, self.sessions),
                 clock=self.now,
                 approvals=Approvals(asker, self.questions),
+                wake=self.engine.wake,
             )
         )
         self._messages = 0
