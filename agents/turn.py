@@ -95,6 +95,7 @@ class TurnRunner:
         self._parts = parts
         self.room = Room()
         self._partial: dict[SessionId, str] = {}  # what an aborted turn had streamed until then
+        self._bugs: dict[SessionId, int] = {}  # tries of a turn that failed by themselves, in a row
 
     async def activate(self, session: SessionId) -> None:
         """Run turns until no mail waits. Cancellation is an abort: the next activation finds out why."""
@@ -117,6 +118,7 @@ class TurnRunner:
             activation = await self._parts.journal.activate(session, self._parts.clock())
             if activation is None:
                 self._partial.pop(session, None)
+                self._bugs.pop(session, None)
                 return
             try:
                 await self._run(activation)
@@ -172,6 +174,7 @@ class TurnRunner:
         try:
             async with asyncio.timeout(seconds):
                 await turn.run()
+            self._bugs.pop(session.id, None)
         except TimeoutError:
             await turn.end(
                 Outcome.TIMED_OUT, f"This took longer than {seconds:g} s, so it was ended. /retry tries again."
@@ -183,6 +186,18 @@ class TurnRunner:
         except asyncio.CancelledError:
             self._partial[session.id] = turn.streamed
             raise
+        except Fenced:
+            raise
+        except Exception as bug:
+            tries = self._bugs[session.id] = self._bugs.get(session.id, 0) + 1
+            if tries < _CRASHES:
+                raise  # the engine tries again after a while: the store may have been full
+            log.exception("turn failed", tries=tries)
+            await turn.end(
+                Outcome.FAILED,
+                f"This failed {tries} times in a row ({type(bug).__name__}), so it is not tried again by itself. The"
+                " operator's log has the details. /retry tries once more.",
+            )
 
 
 class _Turn:

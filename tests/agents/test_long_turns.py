@@ -70,6 +70,16 @@ def answer(text: str, *calls: ToolCall, stop: Stop = Stop.END, tokens: int = 10)
     )
 
 
+class FailingModels(ScriptedModels):
+    """Has a bug behind every call that it makes."""
+
+    async def stream(self, name: ModelName, request: Request) -> AsyncGenerator[Event, None]:
+        async for event in super().stream(name, request):
+            del event
+            raise KeyError("a bug")
+        yield answer("")
+
+
 class Nothing(BaseModel):
     pass
 
@@ -116,3 +126,18 @@ async def test_a_conversation_that_can_not_be_made_shorter_ends_the_turn_and_eve
         assert after.spent_usd == pytest.approx(0.01)
         assert after.state is State.IDLE
         assert "nothing can be left out" in (await here.said())[-1]
+
+
+@pytest.mark.requirement("P8")
+async def test_a_turn_that_fails_by_itself_is_not_tried_and_paid_for_without_end(tmp_path: Path) -> None:
+    models = FailingModels([answer("never")])
+    agents = profiles(tools=("read",))
+    async with world(tmp_path, agents=agents, tools=[ReadTool()], models=models, runs=False) as here:
+        session = await here.says("hello")
+        for _ in range(2):
+            with pytest.raises(KeyError):
+                await here.runner.activate(session.id)
+        await here.runner.activate(session.id)
+        assert models.calls == 3
+        assert (await here.get(session)).state is State.IDLE
+        assert "failed 3 times in a row (KeyError)" in (await here.said())[-1]
