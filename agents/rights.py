@@ -20,18 +20,20 @@ class Rights:
         self._sessions = sessions
 
     async def profile_of(self, session: Session) -> Profile | None:
-        """The profile with only the tools that everybody above has too, and asking first where anybody above must.
-        None: not configured any more."""
+        """The profile with only the tools and addressees that everybody above has too, and asking first where anybody
+        above must. None: not configured any more."""
         profile = self._profiles.profile(session.agent)
         if profile is None or session.parent is None:
             return profile
-        tools, approve, state = profile.tools, profile.approve, profile.state
+        tools, approve, state, addressees = profile.tools, profile.approve, profile.state, profile.may_message
         for ancestor in await self._above(session):
             above = self._profiles.profile(ancestor.agent)
             tools = tuple(tool for tool in tools if above is not None and tool in above.tools)
             state = tuple(scope for scope in state if above is not None and scope in above.state)
+            addressees = tuple(agent for agent in addressees if above is not None and agent in above.may_message)
             approve = (*approve, *(above.approve if above is not None else ()))
-        return replace(profile, tools=tools, approve=tuple(dict.fromkeys(approve)), state=state)
+        asked = tuple(dict.fromkeys(approve))
+        return replace(profile, tools=tools, approve=asked, state=state, may_message=addressees)
 
     async def ancestor_without_money(self, session: Session) -> Session | None:
         """The nearest session above that has, with its tree, spent its budget."""

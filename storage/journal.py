@@ -56,17 +56,20 @@ class SqliteJournal:
         self._signals = signals
         self._timezone = timezone
         self._recent: OrderedDict[SessionId, tuple[Step, ...]] = OrderedDict()
+        self._forgotten = 0  # times: what was read before the last one is not remembered
 
     async def activate(self, session: SessionId, now: datetime) -> Activation | None:
         known = self._recent.get(session, ())
+        forgotten = self._forgotten
         activation = await self._database.write(lambda tx: _activate(tx, session, self._holder, now, known))
-        if activation is not None:
+        if activation is not None and forgotten == self._forgotten:
             self._remember(session, activation.steps)
         return activation
 
     def forget(self) -> None:
         """Let go of what is remembered of conversations: rows of them were blanked or deleted."""
         self._recent.clear()
+        self._forgotten += 1
 
     def _remember(self, session: SessionId, steps: tuple[Step, ...]) -> None:
         """Steps are only ever added, so what was read once need not be read again: an activation of a session

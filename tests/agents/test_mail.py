@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,7 @@ from agents.base import (
     SessionId,
     State,
 )
+from agents.rights import Rights
 from agents.team import Task
 from storage.inbox import Inbox
 from tests.agents.world import ADA, World, profiles, world
@@ -126,3 +129,26 @@ async def test_a_turn_that_is_being_stopped_does_not_park(tmp_path: Path) -> Non
         told = await here.journal.end_turn(activation.claim, Outcome.DONE, [], here.now(), park_until=here.now())
         assert told is not None
         assert told.stopping
+
+
+@pytest.mark.requirement("P9")
+async def test_a_child_may_write_to_nobody_whom_its_parent_may_not_write_to(tmp_path: Path) -> None:
+    agents = profiles()
+    agents["researcher"] = replace(agents["researcher"], may_message=("ops", "press"))  # type: ignore[arg-type]
+    agents["assistant"] = replace(agents["assistant"], may_message=("press",))  # type: ignore[arg-type]
+    async with world(tmp_path, agents=agents, runs=False) as here:
+        parent = await here.says("say hello")
+        task = Task(key="c", agent="researcher", text="x", owner=ADA, owner_name="Ada", parent=parent)  # type: ignore[arg-type]
+        profile = await Rights(here, here.sessions).profile_of((await here.team.spawn(task)).session)
+        assert profile is not None
+        assert profile.may_message == ("press",)
+
+
+async def test_what_is_forgotten_while_it_is_read_is_not_remembered(tmp_path: Path) -> None:
+    async with world(tmp_path, runs=False) as here:
+        session = await here.says("say hello")
+        activating = asyncio.create_task(here.journal.activate(session.id, here.now()))
+        await asyncio.sleep(0)  # it waits for its commit
+        here.journal.forget()
+        assert await activating is not None
+        assert not here.journal._recent
