@@ -97,12 +97,8 @@ class Team:
         """Make a session and give it its task. Raises Refused that names the limit and what to do."""
         profile = self._wanted(task)
         parent = self._profiles.profile(task.parent.agent) if task.parent else None
-        if parent is not None and profile.name not in parent.spawns:
-            allowed = ", ".join(parent.spawns) or "none"
-            raise Refused(
-                f"the agent {parent.name} may not spawn {profile.name}; it may spawn: {allowed}."
-                " The operator can add it to `spawns` of its profile."
-            )
+        if parent is not None:
+            _refuse_others(parent, profile)
         id = session_id(task.key)
         opening = self._opening(id, task, profile)
         mail = NewMail(
@@ -136,6 +132,39 @@ class Team:
             max_per_minute=parent.spawns_per_minute if parent else None,
         )
         return await self._sessions.spawn(spawn, self._clock(), opening.request if opening else None)
+
+    async def hand_over(self, session: Session, agent: AgentName, note: str, home: ThreadRef, *, key: str) -> Spawned:
+        """Make a session of `agent` that goes on with this session's conversation in its thread. Raises Refused."""
+        task = Task(key=key, agent=agent, text=note, owner=session.owner, owner_name=session.owner_name, parent=session)
+        profile = self._wanted(task)
+        parent = self._profiles.profile(session.agent)
+        if parent is None:
+            raise Refused(f"the agent {session.agent} is not configured any more, so it cannot hand over.")
+        _refuse_others(parent, profile)
+        mail = NewMail(
+            key=MailKey(f"task:{key}"),
+            session=session_id(key),
+            kind=MailKind.AGENT,
+            text=f"I hand this thread over to you. {note}",
+            sender_name=session.label,
+            from_session=session.id,
+        )
+        spawn = Spawn(
+            key=key,
+            agent=agent,
+            task=note,
+            owner=session.owner,
+            owner_name=session.owner_name,
+            parent=session.id,
+            home=home,
+            forked_from=session.id,
+            workspace=_workspace(task, profile, parent),
+            mail=mail,
+            max_children=parent.max_children,
+            max_depth=parent.max_depth,
+            max_per_minute=parent.spawns_per_minute,
+        )
+        return await self._sessions.spawn(spawn, self._clock())
 
     async def begin(self, task: Task, home: ThreadRef) -> Spawned:
         """Make a session that is bound to a place that is there already."""
@@ -245,6 +274,16 @@ def _workspace(task: Task, profile: Profile, above: Profile | None) -> str | Non
                 f"the agent {above.name} may not use the workspace {other!r}; its shared workspace: {allowed}."
                 " Take own or parent, or ask the operator to set `workspace` in its profile."
             )
+
+
+def _refuse_others(parent: Profile, wanted: Profile) -> None:
+    """Raises Refused when the agent `parent` may not spawn (or hand over to) `wanted`."""
+    if wanted.name not in parent.spawns:
+        allowed = ", ".join(parent.spawns) or "none"
+        raise Refused(
+            f"the agent {parent.name} may not spawn {wanted.name}; it may spawn: {allowed}."
+            " The operator can add it to `spawns` of its profile."
+        )
 
 
 def first_line(text: str, length: int = 60) -> str:

@@ -32,6 +32,7 @@ from agents.tools.approvals import Approvals
 from agents.tools.ask_human import AskHumanTool
 from agents.tools.asking import Asker
 from agents.tools.base import Tool, Toolbox
+from agents.tools.handoff import HandoffTool
 from agents.tools.schedule import ScheduleTool
 from agents.tools.sessions import HistoryTool, ListTool, SendTool, SpawnTool
 from agents.tools.subagents import SubagentsTool
@@ -200,6 +201,7 @@ class Application:
         toolbox = Toolbox(
             [
                 AskHumanTool(asker),
+                HandoffTool(team, sessions, speaker),
                 *_session_tools(team, sessions, stores.mailbox, self.journal, models),
                 WebFetchTool(fetcher),
                 ScheduleTool(self.monitors, sessions, current, config.bot.timezone),

@@ -12,7 +12,12 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "state": ("state_get", "state_set", "state_list", "state_delete"),
 }
 
-BUILT_IN = frozenset(name for names in GROUPS.values() for name in names) | {"ask_human", "web_fetch", "schedule"}
+BUILT_IN = frozenset(name for names in GROUPS.values() for name in names) | {
+    "ask_human",
+    "handoff",
+    "web_fetch",
+    "schedule",
+}
 
 
 def expanded(words: Iterable[str]) -> tuple[str, ...]:

@@ -24,13 +24,15 @@ from agents.tools.approvals import Approvals
 from agents.tools.ask_human import AskHumanTool
 from agents.tools.asking import Asker
 from agents.tools.base import Tool, Toolbox
+from agents.tools.handoff import HandoffTool
 from agents.tools.sessions import HistoryTool, ListTool, SendTool, SpawnTool
 from agents.tools.subagents import SubagentsTool
 from agents.turn import TurnParts, TurnRunner
-from channels.base import Account, ChannelName, ThreadRef
+from channels.base import Account, ChannelName, Outbound, ThreadRef
 from storage.database import Database, opened
 from storage.files import FileStore
 from storage.journal import SqliteJournal
+from storage.outbox import enqueue
 from storage.questions import SqliteQuestions
 from storage.sessions import SqliteMailbox, SqliteSessions
 
@@ -42,7 +44,15 @@ BOBS = ThreadRef(channel=ChannelName("web"), room="main", thread="bob")
 
 def profiles(**changes: Any) -> dict[str, Profile]:
     """assistant may spawn researcher; both may do what sessions can do."""
-    tools = ("sessions_spawn", "subagents", "sessions_send", "sessions_list", "sessions_history", "ask_human")
+    tools = (
+        "sessions_spawn",
+        "subagents",
+        "sessions_send",
+        "sessions_list",
+        "sessions_history",
+        "ask_human",
+        "handoff",
+    )
     base: dict[str, Any] = {"model": ModelName("default"), "prompt": "You help.", "tools": tools, **changes}
     return {
         "assistant": Profile(name="assistant", spawns=("researcher", "assistant"), **base),  # type: ignore[arg-type]
@@ -94,6 +104,7 @@ class World:
         box = Toolbox(
             [
                 AskHumanTool(asker),
+                HandoffTool(self.team, self.sessions, self),
                 SpawnTool(self.team, lambda: ["default"]),
                 SubagentsTool(self.team, self.sessions),
                 SendTool(self.team, self.sessions, self.mailbox),
@@ -128,6 +139,10 @@ class World:
         self.ahead += timedelta(**span)
         for session in (await self.journal.due(self.now()))[0]:
             self.engine.wake(session)
+
+    # agents.tools.handoff.Says
+    async def say(self, message: Outbound, *, session: SessionId | None = None) -> None:
+        await self.database.write(lambda tx: enqueue(tx, message, session=session, now=self.now()))
 
     # agents.questions.Addressees
     async def find(self, name: str | None, session: Session) -> Addressee:
