@@ -84,7 +84,7 @@ def is_plain(text: str) -> bool:
     return _NOTHING_SPECIAL.fullmatch(text) is not None
 
 
-@lru_cache(maxsize=32)  # a message is rendered to be split, and again to be sent
+@lru_cache(maxsize=128)  # a message is rendered to be split, and again to be sent, with others in between
 def blocks(text: str) -> Sequence[Block]:
     """The blocks of a text, in order."""
     return tuple(block for child in parse(text).children for block in _blocks(child))
