@@ -34,9 +34,11 @@ class SqliteQuestions:
         self._signals = signals
 
     async def ask(self, claim: Claim, question: Question, say: Sequence[Outbound], now: datetime) -> None:
-        await self._database.write(lambda tx: _ask(tx, claim, question, say, now))
-        for lane in {message.to.key for message in say}:
-            self._signals.said(lane)
+        def tell(_: object) -> None:
+            for lane in {message.to.key for message in say}:
+                self._signals.said(lane)
+
+        await self._database.write(lambda tx: _ask(tx, claim, question, say, now), tell)
 
     async def by_key(self, key: str) -> Question | None:
         return await self._one("by_key", key=key)
