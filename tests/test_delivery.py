@@ -69,7 +69,7 @@ class World:
             self.written.set()
             return result
 
-        self.database.write = watched  # type: ignore[method-assign]
+        self.database.write = watched  # type: ignore[method-assign, assignment]
 
     @property
     def outbox(self) -> SqliteOutbox:

@@ -32,9 +32,7 @@ async def conversation(database: Database) -> Database:
         add_session(tx, "s1", spent_nano=1_500_000, tree_nano=2_500_000, state="running", doing="thinking")
         insert(tx, "bindings", place=PLACE, session="s1", created_at=US)
         hear(tx, "hello <b>there</b>", "e1")
-        body = (
-            '{"buttons": [["b1", "Yes", false], ["b2", "No", true]]}'
-        )
+        body = '{"buttons": [["b1", "Yes", false], ["b2", "No", true]]}'
         insert(tx, "buttons", id="b1", action="{}", created_at=US, used_at=US, used_by="web:owner")
         say(tx, "Hello Ada", "k1", body=body, message_ids='["k1"]')
         say(tx, "soon", "k2", state="pending")

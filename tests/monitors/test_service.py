@@ -341,7 +341,7 @@ class _Crash:
         self._left = number
         self._after = after
         self.happened = asyncio.Event()
-        database.write = self.write  # type: ignore[method-assign]
+        database.write = self.write  # type: ignore[method-assign, assignment]
 
     async def write(self, work: Any) -> Any:
         if self.happened.is_set():
