@@ -13,8 +13,7 @@ from typing import Any
 
 from agents.base import Session, Step, StepKind
 from agents.models.base import Block, Image, Message, Text, Thinking, ToolCall, ToolResult
-from agents.ports import Profile
-from agents.skills import Skill
+from agents.ports import Profile, Skill
 from channels.base import Attachment
 
 _BLOCKS: dict[str, type[Block]] = {

@@ -69,6 +69,15 @@ class Profile:
     skills: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Skill:
+    """How something is done, for those whose profile names it. See `agents.skills`."""
+
+    name: str
+    description: str
+    body: str
+
+
 class Profiles(Protocol):
     """The configured agents, as they are now: an edit of the configuration changes what this returns."""
 

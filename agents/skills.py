@@ -14,6 +14,7 @@ from pathlib import Path
 
 import structlog
 
+from agents.ports import Skill
 from agents.workspaces import Workspace, WorkspaceError, Workspaces
 
 log = structlog.get_logger("skills")
@@ -25,13 +26,6 @@ _LINE = re.compile(r"^([A-Za-z][\w-]*):(?:\s+(.*))?$")
 
 class SkillError(Exception):
     """The skill cannot be used. Its text says what is wrong with it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Skill:
-    name: str
-    description: str
-    body: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,20 +1,41 @@
 """Makes the tools over what agents keep: the files of their workspaces, the values that they share,
-and their skills."""
+and their skills; and connects the servers that bring tools of their own."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import datetime
 
 from agents.skills import Skills
-from agents.tools.base import Tool
+from agents.tools.base import Tool, Toolbox
 from agents.tools.files import FileDeleteTool, FileEditTool, FileListTool, FileReadTool, FileWriteTool
 from agents.tools.files_search import FileSearchTool
+from agents.tools.mcp import McpServers
+from agents.tools.mcp_client import Server
 from agents.tools.skills import SkillTool
 from agents.tools.state import StateDeleteTool, StateGetTool, StateListTool, StateSetTool
 from agents.workspaces import Quota, Workspaces
 from bot.config import Config
 from storage.database import Database
 from storage.state import SqliteSharedValues
+from storage.tool_servers import SqliteToolServers
+
+
+def tool_servers(config: Config, database: Database, toolbox: Toolbox, clock: Callable[[], datetime]) -> McpServers:
+    """The configured MCP servers; what they offer comes into the toolbox while they run."""
+    servers = {
+        name: Server(
+            command=server.command,
+            args=server.args,
+            env=server.env,
+            url=server.url,
+            headers=server.headers,
+            allow=server.allow,
+            timeout_seconds=server.timeout_seconds,
+        )
+        for name, server in config.mcp.items()
+    }
+    return McpServers(servers, SqliteToolServers(database), toolbox, clock)
 
 
 def keeping_tools(config: Config, database: Database, skills: Skills) -> Sequence[Tool]:

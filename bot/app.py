@@ -38,7 +38,7 @@ from agents.tools.sessions import HistoryTool, ListTool, SendTool, SpawnTool
 from agents.tools.subagents import SubagentsTool
 from agents.tools.web_fetch import WebFetchTool
 from agents.turn import TurnParts, TurnRunner
-from bot.agent_tools import keeping_tools
+from bot.agent_tools import keeping_tools, tool_servers
 from bot.asking import AnswerDesk, PeopleToAsk
 from bot.attachments import AttachmentKeeper
 from bot.commands import (
@@ -133,6 +133,8 @@ async def serve(config: Config, *, ready: Callable[[], None] | None = None) -> N
 class Application:
     """Everything that runs, connected."""
 
+    is_ready = False  # until what a former run left is taken up
+
     def __init__(
         self, config: Config, database: Database, models: ModelChain, clock: Callable[[], datetime] = now
     ) -> None:
@@ -208,6 +210,7 @@ class Application:
                 *keeping_tools(config, database, skills := Skills(config.bot.skills)),
             ]
         )
+        self.tool_servers = tool_servers(config, database, toolbox, clock)
         self.runner = TurnRunner(
             TurnParts(
                 journal=self.journal,
@@ -291,7 +294,6 @@ class Application:
 
         # what is looked at
         _measure(metrics, database, engine, self.courier, self.dispatcher, self.connections)
-        self.is_ready = False
         assert config.web.token is not None, "bot.config.token settles it"
         self.web = create_web(
             WebParts(
@@ -346,6 +348,7 @@ class Application:
         group.create_task(lasting("operators", self.operators.run), name="operators")
         await self.monitors.configure(self.current.config.monitors)
         group.create_task(self.monitors.run(), name="monitors")
+        group.create_task(self.tool_servers.run(), name="tool-servers")
         group.create_task(lasting("alarm", self._wake_due), name="alarm")
         group.create_task(lasting("config", self._follow_edits), name="config")
         group.create_task(lasting("audit", self._keep_audit_head), name="audit")

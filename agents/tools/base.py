@@ -80,23 +80,35 @@ def parse(tool: Tool, arguments: Mapping[str, Any]) -> BaseModel:
 
 
 class Toolbox:
-    """All tools there are, by name."""
+    """All tools there are, by name; and groups of tools that come and go, which a profile may name as a whole."""
 
     def __init__(self, tools: Iterable[Tool]) -> None:
         self._tools = {tool.name: tool for tool in tools}
         self._specs = {tool.name: _spec(tool) for tool in self._tools.values()}
+        self._groups: dict[str, tuple[str, ...]] = {}
 
     def names(self) -> Sequence[str]:
         return tuple(self._tools)
 
+    def put(self, group: str, tools: Sequence[Tool]) -> None:
+        """These are the tools of the group now. A tool that is there already under another group keeps its name."""
+        for name in self._groups.pop(group, ()):
+            del self._tools[name], self._specs[name]
+        added = {tool.name: tool for tool in tools if tool.name not in self._tools}
+        self._tools.update(added)
+        self._specs.update((name, _spec(tool)) for name, tool in added.items())
+        self._groups[group] = tuple(added)
+
     def offered(self, profile: Profile) -> tuple[ToolSpec, ...]:
         """What this profile may use, in its order."""
-        return tuple(self._specs[name] for name in profile.tools if name in self._specs)
+        names = dict.fromkeys(name for word in profile.tools for name in self._groups.get(word, (word,)))
+        return tuple(self._specs[name] for name in names if name in self._specs)
 
     def tool(self, profile: Profile, name: str) -> Tool:
         """Raises ToolError when there is none or the profile does not name it."""
         tool = self._tools.get(name)
-        if tool is None or name not in profile.tools:
+        named = name in profile.tools or any(name in self._groups.get(word, ()) for word in profile.tools)
+        if tool is None or not named:
             known = ", ".join(spec.name for spec in self.offered(profile)) or "none"
             raise ToolError(f"there is no tool {name!r} for you; your tools: {known}")
         return tool

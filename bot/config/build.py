@@ -16,7 +16,7 @@ from agents.ports import Profile
 from bot.access import Role
 from bot.conditions import Condition
 from bot.config import parts, times
-from bot.config.document import AgentTable, MonitorTable, PersonTable, RouteTable, Tables
+from bot.config.document import AgentTable, McpTable, MonitorTable, PersonTable, RouteTable, Tables
 from bot.config.problems import secrets_in
 from bot.config.tools import expanded
 from bot.route_rules import ANY_DAY, Hours, On, Priority, Rule, parse_days
@@ -48,6 +48,7 @@ def built(tables: Tables, folder: Path, file: Path | None) -> parts.Config:
             fallback_after=timedelta(seconds=tables.delivery.fallback_after_seconds),
             max_age=timedelta(hours=tables.delivery.max_age_hours),
         ),
+        mcp={name: _server(server) for name, server in tables.mcp.items()},
         retention_days=tables.retention.days,
         limits=parts.Limits(
             awake_sessions=tables.limits.awake_sessions,
@@ -63,7 +64,7 @@ def built(tables: Tables, folder: Path, file: Path | None) -> parts.Config:
 
 def _secrets(tables: Tables) -> Iterator[str]:
     settings = [settings for _, settings in tables.channels.values()]
-    for secret in secrets_in([tables.web, *settings, *tables.models.values()]):
+    for secret in secrets_in([tables.web, *settings, *tables.models.values(), *tables.mcp.values()]):
         if secret:
             yield secret
 
@@ -105,6 +106,18 @@ def _profile(name: str, agent: AgentTable) -> Profile:
         workspace=None if agent.workspace == "own" else agent.workspace,
         state=tuple(agent.state),
         skills=tuple(agent.skills),
+    )
+
+
+def _server(server: McpTable) -> parts.McpServer:
+    return parts.McpServer(
+        command=server.command,
+        args=tuple(server.args),
+        env={name: value.get_secret_value() for name, value in server.env.items()},
+        url=server.url,
+        headers={name: value.get_secret_value() for name, value in server.headers.items()},
+        allow=None if server.allow is None else frozenset(server.allow),
+        timeout_seconds=server.timeout_seconds,
     )
 
 

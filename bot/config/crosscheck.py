@@ -21,6 +21,7 @@ Problem = tuple[Path, str]
 
 _ROLES = ("user", "operator", "owner")
 
+_SERVER = re.compile(r"[a-z0-9][a-z0-9-]{0,19}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
@@ -32,6 +33,7 @@ class Names:
     models: tuple[str, ...]
     agents: tuple[str, ...]
     people: tuple[str, ...]
+    mcp: tuple[str, ...]
 
 
 def problems(tables: Tables, names: Names) -> Iterator[Problem]:
@@ -56,6 +58,9 @@ def _names(names: Names) -> Iterator[Problem]:
         for name in getattr(names, table):
             if not _NAME.fullmatch(name):
                 yield (table, name), "a name has letters, digits, - and _, at most 64 of them; rename it"
+    for name in names.mcp:
+        if not _SERVER.fullmatch(name):
+            yield ("mcp", name), "a server's name has small letters, digits and -, at most 20 of them; rename it"
     for name in names.channels:
         if name in ALWAYS_THERE:
             yield ("channels", name), f"{name} is always there and takes no settings; remove this table or rename it"
@@ -108,7 +113,8 @@ def _agent(at: Path, agent: AgentTable, names: Names, known: Collection[str]) ->
         yield from _twice((*at, key), getattr(agent, key))
     for key in ("tools", "approve"):
         for index, tool in enumerate(getattr(agent, key)):
-            yield from _name((*at, key, index), "tool", tool, known)
+            if tool.partition("_")[0] not in names.mcp:  # which tools a server has is known when it runs
+                yield from _name((*at, key, index), "tool", tool, {*known, *(f"mcp:{name}" for name in names.mcp)})
     for index, person in enumerate(agent.escalate_to):
         yield from _name((*at, "escalate_to", index), "person or role", person, [*names.people, *_ROLES])
     if agent.thinking_tokens is not None and agent.thinking_tokens >= agent.max_tokens:

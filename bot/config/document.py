@@ -271,6 +271,32 @@ class CheckTable(_Table):
     timeout_seconds: float = Field(default=20.0, gt=0, le=300, description="The longest the fetch may take.")
 
 
+class McpTable(_Table):
+    """A server of tools (MCP): a program that is started, or an address. Its tools are NAME_<tool>."""
+
+    command: str | None = Field(default=None, min_length=1, max_length=1000, description="The program to start.")
+    args: list[str] = Field(default_factory=list, max_length=100, description="Its arguments.")
+    env: dict[str, SecretStr] = Field(default_factory=dict, description="Variables of its environment.")
+    url: str | None = Field(
+        default=None, pattern=r"^https?://", max_length=2000, description="The address, for streamable HTTP."
+    )
+    headers: dict[str, SecretStr] = Field(default_factory=dict, description="Headers of each request to the address.")
+    allow: list[str] | None = Field(
+        default=None, max_length=100, description="Only these of its tools; all when it is left out."
+    )
+    timeout_seconds: float = Field(default=60.0, gt=0, le=3600, description="The longest one call may take.")
+
+    @model_validator(mode="after")
+    def _program_or_address(self) -> Self:
+        if (self.command is None) == (self.url is None):
+            raise ValueError("needs either command or url")
+        if self.url is not None and (self.args or self.env):
+            raise ValueError("url: args and env belong to a command")
+        if self.command is not None and self.headers:
+            raise ValueError("headers: they belong to a url")
+        return self
+
+
 class MonitorTable(_Table):
     """An agent on a schedule."""
 
@@ -388,6 +414,7 @@ class Document(_Table):
     access: AccessTable = Field(default_factory=AccessTable)
     people: dict[str, PersonTable] = Field(default_factory=dict, description="People by name.")
     monitors: list[MonitorTable] = Field(default_factory=list, description="Agents on a schedule.")
+    mcp: dict[str, McpTable] = Field(default_factory=dict, description="Servers of tools (MCP) by name.")
     delivery: DeliveryTable = Field(default_factory=DeliveryTable)
     retention: RetentionTable = Field(default_factory=RetentionTable)
     limits: LimitsTable = Field(default_factory=LimitsTable)
@@ -408,6 +435,7 @@ class Tables:
     access: AccessTable = field(default_factory=AccessTable)
     people: dict[str, PersonTable] = field(default_factory=dict)
     monitors: dict[int, MonitorTable] = field(default_factory=dict)
+    mcp: dict[str, McpTable] = field(default_factory=dict)
     delivery: DeliveryTable = field(default_factory=DeliveryTable)
     retention: RetentionTable = field(default_factory=RetentionTable)
     limits: LimitsTable = field(default_factory=LimitsTable)

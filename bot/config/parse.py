@@ -32,6 +32,7 @@ def parsed(values: dict[str, Any], report: Report) -> Tables:
                 setattr(tables, key, table)
     tables.models = dict(_named("models", ModelSettings, values, report))
     tables.agents = dict(_named("agents", document.AgentTable, values, report))
+    tables.mcp = dict(_named("mcp", document.McpTable, values, report))
     tables.people = dict(_named("people", document.PersonTable, values, report))
     tables.routes = dict(_listed("routes", document.RouteTable, values, report))
     tables.monitors = dict(_listed("monitors", document.MonitorTable, values, report))
@@ -48,7 +49,13 @@ def names_in(values: dict[str, Any]) -> Names:
         found = values.get(table)
         return tuple(found) if isinstance(found, dict) else ()
 
-    return Names(channels=keys("channels"), models=keys("models"), agents=keys("agents"), people=keys("people"))
+    return Names(
+        channels=keys("channels"),
+        models=keys("models"),
+        agents=keys("agents"),
+        people=keys("people"),
+        mcp=keys("mcp"),
+    )
 
 
 _SINGLE: dict[str, type[BaseModel]] = {

@@ -77,6 +77,19 @@ class Fetch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class McpServer:
+    """A server of tools: `command` or `url`. `allow` None: all its tools."""
+
+    command: str | None
+    args: tuple[str, ...]
+    env: Mapping[str, str] = field(repr=False)
+    url: str | None
+    headers: Mapping[str, str] = field(repr=False)
+    allow: frozenset[str] | None
+    timeout_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Logs:
     level: Literal["debug", "info", "warning", "error"]
     format: Literal["auto", "console", "json"]
@@ -96,6 +109,7 @@ class Config:
     default_role: Role
     people: Mapping[str, Person]
     monitors: tuple[Monitor, ...]
+    mcp: Mapping[str, McpServer]
     delivery: Delivery
     retention_days: int | None
     limits: Limits
