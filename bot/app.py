@@ -21,11 +21,13 @@ from agents.context import Context
 from agents.engine import EmbeddedEngine
 from agents.fetching import Allowed, Fetcher
 from agents.models.chain import ModelChain, build
+from agents.money import Money
 from agents.monitors.judge import Limit
 from agents.monitors.service import MonitorParts, Monitors
 from agents.monitors.timetable import ApschedulerTimetable
 from agents.ports import Journal, Mailbox, Sessions
 from agents.rights import Rights
+from agents.runner import TurnRunner
 from agents.skills import Skills
 from agents.team import Team
 from agents.tools.approvals import Approvals
@@ -37,7 +39,7 @@ from agents.tools.schedule import ScheduleTool
 from agents.tools.sessions import HistoryTool, ListTool, SendTool, SpawnTool
 from agents.tools.subagents import SubagentsTool
 from agents.tools.web_fetch import WebFetchTool
-from agents.turn import TurnParts, TurnRunner
+from agents.turn import TurnParts
 from bot.agent_tools import keeping_tools, tool_servers
 from bot.asking import AnswerDesk, PeopleToAsk
 from bot.attachments import AttachmentKeeper
@@ -220,7 +222,8 @@ class Application:
                 toolbox=toolbox,
                 context=Context(models, current, toolbox, files, clock, skills),
                 live=watching,
-                rights=Rights(current, sessions),
+                rights=(rights := Rights(current, sessions)),
+                money=Money(self.journal, rights, clock),
                 clock=clock,
                 approvals=Approvals(asker, stores.questions),
                 wake=engine.wake,
@@ -278,7 +281,7 @@ class Application:
                 queue.command(sessions, current, targets),
                 cost.command(stores.views),
                 retry.command(team, targets),
-                pairing.approve(desk, speaker, answers),
+                pairing.approve(desk, speaker, answers, self.tool_servers),
                 pairing.deny(desk, answers),
                 pairing.link(desk, speaker),
                 whoami.command(),

@@ -9,9 +9,9 @@ from datetime import datetime
 from typing import Protocol
 
 from agents.questions import ALWAYS, DENY, ONCE
-from bot.access import Principal, Role
+from bot.access import Action, Principal, Role
 from bot.asking import Told
-from bot.commands.base import Command, Misused, Request
+from bot.commands.base import Command, Misused, Request, allow
 from bot.pairing import Answer, PairingDesk
 from channels.base import Account, CommandOption, ThreadRef
 
@@ -29,6 +29,12 @@ class Decides(Protocol):
     """`bot.asking` fulfils it."""
 
     async def approve(self, id: str, word: str, by: Principal, now: datetime) -> Told | None: ...
+
+
+class Releases(Protocol):
+    """Tool servers whose tools are withheld because they changed. `agents.tools.mcp` fulfils it."""
+
+    async def approve(self, server: str, by: str) -> object | None: ...
 
 
 async def _tell(tells: Tells, answer: Answer, text: str, request: Request) -> str:
@@ -53,9 +59,18 @@ def link(desk: PairingDesk, tells: Tells) -> Command:
     )
 
 
-def approve(desk: PairingDesk, tells: Tells, requests: Decides) -> Command:
+_SERVER = "mcp:"
+
+
+def approve(desk: PairingDesk, tells: Tells, requests: Decides, servers: Releases) -> Command:
     async def run(request: Request) -> str:
         code, word = request.word()
+        if code.startswith(_SERVER):
+            allow(request, Action.CONFIGURE)
+            name = code.removeprefix(_SERVER)
+            if await servers.approve(name, request.principal.account) is not None:
+                return f"The tools of {name} are released as they are now."
+            return f"There is no tool server {name!r} whose tools wait. `threadmill doctor` shows what is connected."
         if not code:
             raise Misused("Name the code, and the role if it is not user; or the id of a session's request.")
         if word.lower() in ("", ONCE, ALWAYS):
@@ -72,7 +87,7 @@ def approve(desk: PairingDesk, tells: Tells, requests: Decides) -> Command:
     return Command(
         name="approve",
         summary="Let somebody in by his code, or let a session run a tool",
-        usage="/approve CODE [guest|user|operator], or /approve ID [once|always]",
+        usage="/approve CODE [guest|user|operator], /approve ID [once|always], or /approve mcp:NAME",
         run=run,
         options=(_ID, CommandOption(name="role", description="guest, user or operator; for a tool: once or always")),
     )

@@ -16,9 +16,11 @@ from agents.engine import EmbeddedEngine
 from agents.models.base import ModelName, Models
 from agents.models.chain import build
 from agents.models.settings import ModelSettings
+from agents.money import Money
 from agents.ports import Profile
 from agents.questions import Addressee
 from agents.rights import Rights
+from agents.runner import TurnRunner
 from agents.team import Task, Team
 from agents.tools.approvals import Approvals
 from agents.tools.ask_human import AskHumanTool
@@ -27,7 +29,7 @@ from agents.tools.base import Tool, Toolbox
 from agents.tools.handoff import HandoffTool
 from agents.tools.sessions import HistoryTool, ListTool, SendTool, SpawnTool
 from agents.tools.subagents import SubagentsTool
-from agents.turn import TurnParts, TurnRunner
+from agents.turn import TurnParts
 from channels.base import Account, ChannelName, Outbound, ThreadRef
 from storage.database import Database, opened
 from storage.files import FileStore
@@ -113,6 +115,7 @@ class World:
                 *tools,
             ]
         )
+        rights = Rights(self, self.sessions)
         self.events: list[tuple[SessionId, str, Mapping[str, Any]]] = []
         self.runner = TurnRunner(
             TurnParts(
@@ -123,7 +126,8 @@ class World:
                 toolbox=box,
                 context=Context(models, self, box, FileStore(folder / "files", database), self.now),
                 live=self,
-                rights=Rights(self, self.sessions),
+                rights=rights,
+                money=Money(self.journal, rights, self.now),
                 clock=self.now,
                 approvals=Approvals(asker, self.questions),
                 wake=self.engine.wake,
