@@ -29,7 +29,7 @@ from tests.cli_program import verb
 
 ROOT = Path(__file__).resolve().parent.parent
 VERBS = ["run", "init", "check", "schema", "doctor", "chat", "status", "sessions", "history", "deliveries"]
-VERBS += ["deadletters", "monitors", "cost", "audit", "route"]
+VERBS += ["deadletters", "monitors", "cost", "audit", "route", "forget"]
 CONFIG = """\
 [models.default]
 kind = "rehearsal"

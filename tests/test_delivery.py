@@ -64,12 +64,12 @@ class World:
     def __post_init__(self) -> None:
         write = self.database.write
 
-        async def watched(work: Any) -> Any:
-            result = await write(work)
+        async def watched(work: Any, then: Any = None) -> Any:
+            result = await write(work, then)
             self.written.set()
             return result
 
-        self.database.write = watched  # type: ignore[method-assign, assignment]
+        self.database.write = watched  # type: ignore[method-assign]
 
     @property
     def outbox(self) -> SqliteOutbox:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +27,8 @@ def forget(who: tuple[str, ...], yes: bool, config_file: Path | None, as_json: b
     Name a person of the configuration, or accounts such as slack:T1/U1. Without --yes it only tells what would go.
     Threadmill must be stopped. What it did stands in the audit log, without names and texts.
     """
+    import asyncio
+
     config = loaded(config_file)
     accounts = _accounts(config, who)
     forgotten = asyncio.run(_forget(config, accounts, dry_run=not yes))

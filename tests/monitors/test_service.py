@@ -341,9 +341,9 @@ class _Crash:
         self._left = number
         self._after = after
         self.happened = asyncio.Event()
-        database.write = self.write  # type: ignore[method-assign, assignment]
+        database.write = self.write  # type: ignore[method-assign]
 
-    async def write(self, work: Any) -> Any:
+    async def write(self, work: Any, then: Any = None) -> Any:
         if self.happened.is_set():
             await asyncio.Event().wait()
         self._left -= 1
@@ -351,7 +351,7 @@ class _Crash:
         if crashes and not self._after:
             self.happened.set()
             await asyncio.Event().wait()
-        result = await self._write(work)
+        result = await self._write(work, then)
         if crashes:
             self.happened.set()
             await asyncio.Event().wait()
