@@ -130,7 +130,7 @@ class Journal(Protocol):
         When mail that joins a running turn has come meanwhile and the outcome is DONE, the turn does not
         end: the steps are written, that mail is taken in (and `say` is said all the same), and
         the turn goes on. A run that ends posts its result to its parent (or the nearest living ancestor, or
-        says it at its home) in the same transaction.
+        says it at its home) in the same transaction. A session that stays and has mail waiting is woken.
         """
 
     async def history(self, session: SessionId, after: int = 0, limit: int = 200) -> Sequence[Step]: ...

@@ -1,4 +1,4 @@
-"""What the engine runs for each session that is awake: turn after turn, until no mail waits.
+"""What the engine runs for each session that is awake: one turn at a time, as long as mail waits.
 
 Every way for a turn to go wrong ends here, in an outcome and a sentence for the thread; nothing of it reaches
 another session.
@@ -33,7 +33,8 @@ class TurnRunner:
         self._bugs: dict[SessionId, int] = {}  # tries of a turn that failed by themselves, in a row
 
     async def activate(self, session: SessionId) -> None:
-        """Run turns until no mail waits. Cancellation is an abort: the next activation finds out why."""
+        """Run one turn. The journal wakes the session again when mail waits at its end. Cancellation is an abort:
+        the next activation finds out why."""
         with structlog.contextvars.bound_contextvars(session=session):
             agent = await self._limited(session)
             if agent is None:
@@ -49,17 +50,15 @@ class TurnRunner:
 
     async def _activate(self, session: SessionId) -> None:
         await self._gather(session)
-        while True:
-            activation = await self._parts.journal.activate(session, self._parts.clock())
-            if activation is None:
-                self._partial.pop(session, None)
-                self._bugs.pop(session, None)
-                return
-            try:
-                await self._run(activation)
-            except Fenced:
-                log.info("turn given up", reason="killed or taken over")
-                return
+        activation = await self._parts.journal.activate(session, self._parts.clock())
+        if activation is None:
+            self._partial.pop(session, None)
+            self._bugs.pop(session, None)
+            return
+        try:
+            await self._run(activation)
+        except Fenced:
+            log.info("turn given up", reason="killed or taken over")
 
     async def _limited(self, id: SessionId) -> AgentName | None:
         """The session's agent, where not all of its sessions may run at once."""
@@ -133,3 +132,4 @@ class TurnRunner:
                 f"This failed {tries} times in a row ({type(bug).__name__}), so it is not tried again by itself. The"
                 " operator's log has the details. /retry tries once more.",
             )
+            self._bugs.pop(session.id, None)

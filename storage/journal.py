@@ -126,6 +126,8 @@ class SqliteJournal:
                 otherwise = f"{row['label']}'s turn: {outcome.value.replace('_', ' ')}"
                 woken.extend(answer_turn(tx, row, result or "", otherwise, now).woken)
                 _rest(tx, row, Move.FINISH, now, turn=None, wake_at=None)
+                if unread or _waiting(tx, claim.session):
+                    woken.append(claim.session)  # a next turn begins with what waits
             return None
 
         def tell(_: Committed | None) -> None:

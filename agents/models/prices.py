@@ -44,6 +44,7 @@ class Prices:
         self._library: Any = None
         self._loading = asyncio.Lock()
         self._unknown: set[str] = set()
+        self._windows: dict[tuple[str, str], int | None] = {}
         self._flat: dict[tuple[str, str, str | None], tuple[float, Price]] = {}
 
     async def load(self) -> None:
@@ -81,6 +82,13 @@ class Prices:
         """The size of the model's context as the list has it, None when it does not or is not loaded."""
         if self._library is None or settings.kind == "rehearsal":
             return None
+        key = (settings.kind, settings.model)
+        if key not in self._windows:
+            self._windows[key] = self._window(settings)
+        return self._windows[key]
+
+    def _window(self, settings: ModelSettings) -> int | None:
+        assert self._library is not None
         try:
             # One token's price names the model, and the model has its context.
             found = self._library.calc_price(
