@@ -195,9 +195,10 @@ class Team:
         )
         return await self._sessions.spawn(spawn, self._clock())
 
-    async def post(self, mail: NewMail) -> Posted:
-        """Mail for a session, by its queue mode: interrupting mail ends the running turn."""
-        session = await self._sessions.session(mail.session)
+    async def post(self, mail: NewMail, session: Session | None = None) -> Posted:
+        """Mail for a session (which may be given, if it was just looked at), by its queue mode: interrupting mail
+        ends the running turn."""
+        session = session or await self._sessions.session(mail.session)
         if session is None:
             return Posted.ENDED
         profile = self._profiles.profile(session.agent)
@@ -205,8 +206,10 @@ class Team:
         limit = profile.queue_limit if profile else 50
         posted = await self._mailbox.post(replace(mail, mode=mode), self._clock(), limit=limit)
         ends_turn = mode is QueueMode.INTERRUPT and mail.kind not in ALWAYS_JOIN
-        if posted is Posted.QUEUED and ends_turn and session.state is State.RUNNING:
-            self._engine.abort(session.id)
+        if posted is Posted.QUEUED and ends_turn:
+            now = await self._sessions.session(session.id)
+            if now is not None and now.state is State.RUNNING:
+                self._engine.abort(session.id)
         return posted
 
     async def steer(self, session: Session, text: str, *, by: str, key: str, account: Account | None = None) -> Posted:
@@ -219,7 +222,7 @@ class Team:
             sender=account,
             sender_name=by,
         )
-        return await self.post(mail)
+        return await self.post(mail, session)
 
     async def stop(self, session: SessionId) -> bool:
         """End the running turn and keep the session. False when none runs."""

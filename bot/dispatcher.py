@@ -345,7 +345,7 @@ class Dispatcher:
             mode=decision.mode,
             attachments=kept.attachments,
         )
-        match await self._parts.team.post(mail):
+        match await self._parts.team.post(mail, session):
             case Posted.FULL:
                 await self._reply(
                     stored,
