@@ -1,0 +1,43 @@
+"""Budgets stop a session before a call that it cannot pay, so one is overspent by one call at the most."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from agents.base import Session, StepKind
+from agents.models.base import ModelName
+from agents.models.chain import build
+from agents.models.settings import ModelSettings, Price
+from tests.agents.world import World, profiles, world
+
+# A rehearsal counts some thousand tokens a call: at this price about a tenth of a cent.
+PRICED = ModelSettings(kind="rehearsal", word_delay_seconds=0.0, price_usd_per_million=Price(input=1.0, output=0.0))
+
+
+async def calls(here: World, session: Session) -> int:
+    return sum(
+        step.step.kind is StepKind.MODEL and bool(step.step.model) for step in await here.journal.history(session.id)
+    )
+
+
+def priced(here: World) -> None:
+    models = build({ModelName("default"): PRICED})
+    here.runner._parts = replace(here.runner._parts, models=models)
+
+
+@pytest.mark.requirement("P8")
+@pytest.mark.parametrize("bound", ["budget_usd", "budget_usd_per_day"])
+async def test_no_call_is_made_once_the_money_is_used_up(tmp_path: Path, bound: str) -> None:
+    async with world(tmp_path, agents=profiles(**{bound: 0.001})) as here:
+        priced(here)
+        session = await here.says("say first")
+        await here.at_rest()
+        assert (await here.get(session)).spent_usd > 0.001, "the one call that overspends"
+        assert await calls(here, session) == 1
+        await here.says("say second")
+        await here.at_rest()
+        assert await calls(here, session) == 1, "the second call was not made"
+        assert bound in (await here.said())[-1]
