@@ -320,5 +320,8 @@ def _clipped(text: str, size_bytes: int) -> str:
     size = text_bytes(text)
     if size <= size_bytes:
         return text
-    half = max((size_bytes - 50) * len(text) // size, 20) // 2
-    return f"{text[:half]}\n[… {len(text) - 2 * half} characters left out …]\n{text[-half:]}"
+    encoded = text.encode(errors="replace")
+    half = max((size_bytes - 50) // 2, 10)
+    # Cut in bytes, so that dense ends around a thin middle cannot outgrow the room; half a character is left out.
+    head, tail = encoded[:half].decode(errors="ignore"), encoded[-half:].decode(errors="ignore")
+    return f"{head}\n[… {len(text) - len(head) - len(tail)} characters left out …]\n{tail}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agents.models.anthropic import AnthropicModel
@@ -224,6 +224,7 @@ STEP = st.one_of(
     st.sampled_from([6_000, 20_000]),
     st.sampled_from(["", "short", "s" * 50_000]),
 )
+@example([("表", 2_612), ("tools", 49_997), ("表", 3_000)], 6_000, "")  # dense ends, thin middle
 def test_the_result_always_fits_and_is_always_in_form(steps: list[tuple[str, int]], context: int, summary: str) -> None:
     messages: list[Message] = []
     for number, (kind, size) in enumerate(steps):
