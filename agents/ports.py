@@ -169,6 +169,9 @@ class Mailbox(Protocol):
     async def reword(self, inbox: int, text: str) -> bool:
         """Change the text of mail that waits (its message was edited). False when it was taken in already."""
 
+    async def answering(self, inbox: int) -> Session | None:
+        """The session whose turn, not ended yet, has taken this message in."""
+
 
 class Sessions(Protocol):
     """The sessions themselves: made, found, bound to places, ended. Every method is one transaction."""

@@ -391,12 +391,16 @@ class Dispatcher:
         if original is None or (decision.by is not None and original.event.sender.account != decision.by):
             await parts.inbox.mark(stored.n, "ignored", "no message of this sender to change")
             return
+        if decision.text == original.event.text:
+            await parts.inbox.mark(stored.n, "ignored", "the message says that already")
+            return
         await parts.inbox.reword(original.n, decision.text or "")
         if decision.text is None:
             changed = await parts.mailbox.withdraw(original.n)
         else:
             changed = await parts.mailbox.reword(original.n, decision.text)
-        session = await parts.sessions.bound(where)
+        # A post in a room is answered in a thread, which is bound in the room's stead.
+        session = await parts.mailbox.answering(original.n) or await parts.sessions.bound(where)
         if not changed and session is not None and session.state in (State.RUNNING, State.WAITING):
             await self._tell_of_change(session, original, decision, stored)
         await parts.inbox.mark(stored.n, "routed", decision.reason)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from channels.base import ChannelName, EventId, Inbound, NotAccepted, ThreadRef
+from channels.base import ChannelName, EventId, Inbound, NotAccepted, OpenPrompt, ThreadRef
 from storage.database import StorageError
 from storage.inbox import Inbox, Stored
 
@@ -48,3 +48,6 @@ class ChannelIntake:
 
     async def bound_threads(self) -> Sequence[ThreadRef]:
         return await self._inbox.bound_places(self._channel)
+
+    async def open_prompts(self) -> Sequence[OpenPrompt]:
+        return await self._inbox.open_prompts(self._channel)

@@ -258,6 +258,14 @@ class NotAccepted(Exception):
     """The event is not committed. Do not acknowledge it: the platform shall send it again."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenPrompt:
+    """A person's message that is not answered yet: where it was written, and the platform's id of it."""
+
+    where: ThreadRef
+    message_id: str
+
+
 class Intake(Protocol):
     """Where an adapter hands over what came in. `bot.intake` fulfils it."""
 
@@ -274,6 +282,11 @@ class Intake(Protocol):
 
     async def bound_threads(self) -> Sequence[ThreadRef]:
         """This channel's places that are bound to a living session, for backfill after a gap."""
+
+    async def open_prompts(self) -> Sequence[OpenPrompt]:
+        """This channel's messages of people that wait or that a running turn is answering, newest first, a few hundred
+        at most. After a gap in its events an adapter looks each of them up, and hands an edit or a deletion that
+        nobody told it of over as the event that the platform would have sent, under that event's id."""
 
 
 class Files(Protocol):

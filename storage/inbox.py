@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from channels.base import Account, ChannelName, EventId, Inbound, Kind, Sender, ThreadRef
+from channels.base import Account, ChannelName, EventId, Inbound, Kind, OpenPrompt, Sender, ThreadRef
 from storage import rows
 from storage.database import Database, from_us, to_us
 from storage.sql import load
@@ -64,6 +64,12 @@ class Inbox:
         query = {"channel": channel}
         found = await self._database.read(lambda tx: tx.execute(SQL["bound_places"], query).fetchall())
         return [ThreadRef.parse(row["place"]) for row in found]
+
+    async def open_prompts(self, channel: ChannelName, limit: int = 300) -> list[OpenPrompt]:
+        """See `channels.base.Intake`."""
+        query = {"channel": channel, "limit": limit}
+        found = await self._database.read(lambda tx: tx.execute(SQL["open_prompts"], query).fetchall())
+        return [OpenPrompt(where=ThreadRef.parse(row["place"]), message_id=row["message_id"]) for row in found]
 
     async def mark(self, n: int, state: str, decision: str, session: str | None = None) -> None:
         """What became of an event: routed, ignored, refused or dead, and why."""

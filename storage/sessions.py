@@ -201,6 +201,10 @@ class SqliteMailbox:
         query = {"inbox": inbox, "text": text}
         return await self._database.write(lambda tx: tx.execute(SQL["reword_mail"], query).rowcount > 0)
 
+    async def answering(self, inbox: int) -> Session | None:
+        row = await self._database.read(lambda tx: tx.execute(SQL["answering"], {"inbox": inbox}).fetchone())
+        return None if row is None else rows.session(row)
+
 
 def bind(tx: sqlite3.Connection, session: str, where: ThreadRef, now: datetime) -> None:
     """Bind a place to a session, away from any other."""

@@ -35,6 +35,19 @@ update inbox set text = :text where n = :n
 select b.place from bindings b join sessions s on s.id = b.session
 where b.place >= :channel || ':' and b.place < :channel || ';' and s.state <> 'ended'
 
+-- name: open_prompts
+with open (n) as (
+    select n from inbox where state = 'new'
+    union
+    select inbox from mail where state = 'waiting'
+    union
+    -- a cross join: begun turns are few, and first
+    select m.inbox from sessions s cross join mail m on m.turn = s.turn and m.session = s.id where s.turn is not null
+)
+select i.place, i.message_id from open cross join inbox i on i.n = open.n
+where i.channel = :channel and i.kind = 'message' and i.is_bot = 0 and i.message_id is not null
+order by open.n desc limit :limit
+
 -- name: revive
 update inbox set state = 'new', decision = null where n = :n and state = 'dead' returning *
 

@@ -120,6 +120,9 @@ update mail set state = 'dropped' where session = :session and state = 'waiting'
 -- name: withdraw_mail
 update mail set state = 'dropped' where inbox = :inbox and state = 'waiting'
 
+-- name: answering
+select s.* from mail m join sessions s on s.id = m.session and s.turn = m.turn where m.inbox = :inbox
+
 -- name: reword_mail
 update mail set text = :text where inbox = :inbox and state = 'waiting'
 

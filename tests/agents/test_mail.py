@@ -24,6 +24,7 @@ from agents.base import (
 )
 from agents.rights import Rights
 from agents.team import Task
+from channels.base import ChannelName
 from storage.inbox import Inbox
 from tests.agents.world import ADA, World, profiles, world
 from tests.stored import hear
@@ -152,3 +153,29 @@ async def test_what_is_forgotten_while_it_is_read_is_not_remembered(tmp_path: Pa
         here.journal.forget()
         assert await activating is not None
         assert not here.journal._recent
+
+
+async def test_open_prompts_are_what_waits_and_what_a_turn_is_answering(tmp_path: Path) -> None:
+    async with world(tmp_path) as here:
+        inbox = Inbox(here.database)
+
+        async def open_prompts() -> list[str]:
+            return [prompt.message_id for prompt in await inbox.open_prompts(ChannelName("web"))]
+
+        session = await here.says("say begun")
+        await here.at_rest()
+        await here.database.write(lambda tx: hear(tx, "answered long ago", "old"))
+        await written(here, session, "say answered now")
+        await here.at_rest()
+        assert await open_prompts() == []
+        running = await written(here, session, "wait 30s")
+        await here.until(lambda: here.mailbox.answering(running))
+        await written(here, session, "wait 1s", QueueMode.FOLLOWUP)
+        await here.database.write(lambda tx: hear(tx, "undecided", "undecided", state="new"))
+        await here.database.write(lambda tx: hear(tx, "a bot's", "a bot's", state="new", is_bot=1))
+        await here.database.write(lambda tx: hear(tx, "elsewhere", "elsewhere", place="api:main", state="new"))
+        assert await open_prompts() == ["undecided", "wait 1s", "wait 30s"]
+        assert [prompt.where.key for prompt in await inbox.open_prompts(ChannelName("api"))] == ["api:main"]
+        answering = await here.mailbox.answering(running)
+        assert answering is not None
+        assert answering.id == session.id

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
 
-from channels.base import Attachment, Channel, EventId, Inbound, Kind, NotAccepted, ThreadRef
+from channels.base import Attachment, Channel, EventId, Inbound, Kind, NotAccepted, OpenPrompt, ThreadRef
 
 
 class Fault(Enum):
@@ -57,6 +57,7 @@ class RecordingIntake:
     events: list[Inbound] = field(default_factory=list)
     cursors: dict[str, str] = field(default_factory=dict)
     bound: list[ThreadRef] = field(default_factory=list)
+    open: list[OpenPrompt] = field(default_factory=list)
     refuse: bool = False
     refused: int = 0  # how often it refused
     arrived: asyncio.Condition = field(default_factory=asyncio.Condition)
@@ -80,6 +81,9 @@ class RecordingIntake:
 
     async def bound_threads(self) -> Sequence[ThreadRef]:
         return tuple(self.bound)
+
+    async def open_prompts(self) -> Sequence[OpenPrompt]:
+        return tuple(self.open)
 
     async def wait_for(self, count: int, timeout_seconds: float = 10.0) -> list[Inbound]:
         """The events, once there are at least `count` of them."""

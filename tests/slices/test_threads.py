@@ -88,6 +88,20 @@ async def test_edits_and_deletions_reach_a_message_that_waits(screen: Screen, tm
         await threadmill.settled()
         assert not [text for text in said if "first text" in text or "taken back" in text]
 
+        post = screen.says(screen.room, "wait 30s then say Never")
+        await threadmill.home_of("assistant-2")
+        await threadmill.until(lambda: threadmill.application.engine.awake, "the turn in the new thread runs")
+        screen.edits(screen.room, post, "say Something else")
+        told = (
+            "select s.label from mail m join sessions s on s.id = m.session"
+            " where m.kind = 'notice' and m.text like '%Something else'"
+        )
+
+        async def noticed() -> bool:
+            return await threadmill.rows(told) == [("assistant-2",)]
+
+        await until(noticed, "the session that answers a room's post in a thread is told of the post's edit")
+
 
 async def _waiting(threadmill: Running, *texts: str) -> None:
     """Return once exactly these messages wait for their session."""
