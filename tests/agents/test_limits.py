@@ -37,7 +37,7 @@ async def test_a_grandchild_counts_for_the_whole_tree(tmp_path: Path) -> None:
     agents = profiles(spawns_per_minute=2)
     agents["researcher"] = replace(agents["researcher"], spawns=agents["assistant"].spawns)
     async with world(tmp_path, agents=agents) as here:
-        inner = "(spawn researcher as gamma: say deep then spawn researcher as delta: say deeper then say end)"
+        inner = "(spawn researcher as gamma: (say deep) then spawn researcher as delta: (say deeper) then say end)"
         await here.says(f"spawn researcher as beta: {inner}\njoin\nsay back")
         await here.until(lambda: here.said_any("back"))
         beta = (await here.query("select id from sessions where label = 'beta'"))[0]["id"]

@@ -138,6 +138,8 @@ class RehearsalModel:
                 return
         if run.results:
             yield Say(text=_what_came_back(run))
+        elif remaining and isinstance(remaining[-1], Wait) and not any(isinstance(step, Say) for step in remaining):
+            yield Say(text="(Rehearsal) I have waited, as I was told.")
 
     def _steps_of(self, run: _Run, request: Request) -> list[Step]:
         scripts = [found for told in run.told if (found := self._steps_in(told, request))]
@@ -287,6 +289,10 @@ def _failure(step: Fail) -> ModelRefused | ModelUnavailable:
 
 
 def _echo(run: _Run) -> str:
+    if run.told and all(each.is_result for each in run.told):
+        return "(Rehearsal) Back from my team:\n" + "\n".join(
+            f"- {_short(each.spoken.removeprefix('Result of '), QUOTED_CHARACTERS)}" for each in run.told
+        )
     told = _short(" / ".join(each.spoken for each in run.told), QUOTED_CHARACTERS)
     what = f"I was told: “{told}”" if told else "I was told nothing"
     if run.pictures:

@@ -21,8 +21,9 @@ a step that takes no text it is said.
     fetch URL                web_fetch
     tool NAME {json}         any tool call
 
-`spawn researcher: (wait 5s then say done) then say started` gives the child two steps and keeps one:
-brackets around a whole text are taken off. Verbs are read in lower or upper case.
+`spawn researcher: wait 5s then say done` gives the child both steps, since its text begins with one.
+`spawn researcher: (wait 5s then say done) then say started` gives it two and keeps one: brackets around a
+whole text are taken off. Verbs are read in lower or upper case.
 """
 
 from __future__ import annotations
@@ -125,9 +126,20 @@ def _split(line: str) -> list[str]:
     """The steps of one line, as text; none when it does not begin with a step."""
     for position in _joints(line):
         head = line[:position].strip()
-        if _read(head) is not None and (tail := _split(line[position + len(_THEN) :].strip())):
+        step = _read(head)
+        if step is None or _hands_over_a_script(step, head):
+            continue
+        if tail := _split(line[position + len(_THEN) :].strip()):
             return [head, *tail]
     return [line] if _read(line) is not None else []
+
+
+def _hands_over_a_script(step: Step, head: str) -> bool:
+    """Whether the text for another session begins with a step: then what follows in the line is its steps too."""
+    if not isinstance(step, Call) or head.endswith(")"):
+        return False
+    text = step.arguments.get("task") or step.arguments.get("message")
+    return isinstance(text, str) and bool(_split(text))
 
 
 _THEN = " then "
