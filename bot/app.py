@@ -292,7 +292,8 @@ class Application:
         )
         current.knows_commands(commands.names())
         self._intakes = {
-            name: ChannelIntake(name, inbox, self.dispatcher, clock) for name in (*LOCAL_CHANNELS, *config.channels)
+            name: ChannelIntake(name, inbox, self.dispatcher, clock, lambda on: current.routes().rooms_named(on))
+            for name in (*LOCAL_CHANNELS, *config.channels)
         }
 
         # what is looked at

@@ -26,9 +26,15 @@ class ChannelIntake:
     """`channels.base.Intake` of one channel."""
 
     def __init__(
-        self, channel: ChannelName, inbox: Inbox, dispatcher: Dispatches, clock: Callable[[], datetime]
+        self,
+        channel: ChannelName,
+        inbox: Inbox,
+        dispatcher: Dispatches,
+        clock: Callable[[], datetime],
+        routed_rooms: Callable[[ChannelName], Sequence[ThreadRef]] = lambda _: (),
     ) -> None:
         self._channel = channel
+        self._routed_rooms = routed_rooms
         self._inbox = inbox
         self._dispatcher = dispatcher
         self._clock = clock
@@ -51,3 +57,8 @@ class ChannelIntake:
 
     async def open_prompts(self) -> Sequence[OpenPrompt]:
         return await self._inbox.open_prompts(self._channel)
+
+    async def watched_rooms(self) -> Sequence[ThreadRef]:
+        heard = await self._inbox.rooms_heard(self._channel)
+        known = {room.room for room in heard}
+        return (*heard, *(room for room in self._routed_rooms(self._channel) if room.room not in known))

@@ -39,7 +39,7 @@ from bot.decisions import (
     ToSession,
 )
 from bot.route_rules import Facts, On, Priority, Rule, not_here, why_not
-from channels.base import Account, ChannelName, Inbound, Kind
+from channels.base import Account, ChannelName, Inbound, Kind, ThreadRef
 
 __all__ = [  # the decisions are part of the router's face
     "BOT_ROUNDS",
@@ -74,6 +74,15 @@ class Routes:
     local_channels: frozenset[ChannelName] = frozenset()  # page, console, HTTP: only people with the token
     commands: tuple[str, ...] = ()  # names without the slash
     timezone: tzinfo = UTC
+
+    def rooms_named(self, channel: ChannelName) -> tuple[ThreadRef, ...]:
+        """The rooms of a channel that rules name."""
+        named = (
+            ThreadRef(channel=channel, space=rule.space or "", room=rule.room)
+            for rule in self.rules
+            if rule.room and rule.channel in (None, channel)
+        )
+        return tuple(dict.fromkeys(named))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -288,6 +288,11 @@ class Intake(Protocol):
         at most. After a gap in its events an adapter looks each of them up, and hands an edit or a deletion that
         nobody told it of over as the event that the platform would have sent, under that event's id."""
 
+    async def watched_rooms(self) -> Sequence[ThreadRef]:
+        """This channel's rooms and direct conversations in which something new may begin: those that routes name, and
+        those in which somebody was heard lately, newest first; a few dozen. `space` is empty where only the
+        configuration names the room. After a gap an adapter fetches what was said there too, within a bound."""
+
 
 class Files(Protocol):
     """Attachment contents by hash. `storage.files` fulfils it."""

@@ -71,6 +71,12 @@ class Inbox:
         found = await self._database.read(lambda tx: tx.execute(SQL["open_prompts"], query).fetchall())
         return [OpenPrompt(where=ThreadRef.parse(row["place"]), message_id=row["message_id"]) for row in found]
 
+    async def rooms_heard(self, channel: ChannelName, limit: int = 30) -> list[ThreadRef]:
+        """The rooms that the newest events of people came from, newest first."""
+        query = {"channel": channel}
+        found = await self._database.read(lambda tx: tx.execute(SQL["places_heard"], query).fetchall())
+        return list(dict.fromkeys(ThreadRef.parse(row["place"]).in_room for row in found))[:limit]
+
     async def mark(self, n: int, state: str, decision: str, session: str | None = None) -> None:
         """What became of an event: routed, ignored, refused or dead, and why."""
         query = {"n": n, "state": state, "decision": decision, "session": session}

@@ -6,12 +6,15 @@ import asyncio
 import sqlite3
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from agents.base import MailKey, MailKind, NewMail, SessionId
+from agents.base import AgentName, MailKey, MailKind, NewMail, SessionId
 from bot.intake import ChannelIntake
+from bot.route_rules import Rule
+from bot.router import Routes
 from channels.base import Account, ChannelName, EventId, Inbound, Kind, Sender, ThreadRef
 from storage.database import Database, opened
 from storage.inbox import Inbox, Stored
@@ -78,6 +81,33 @@ async def test_an_event_is_routed_although_its_connection_broke_while_it_was_com
         await offered.arrived.wait()
         assert offered.texts == ["hello"]
         assert not await intake.accept([event]), "the platform's second copy would not have been routed either"
+
+
+async def test_rooms_that_routes_name_and_in_which_people_were_heard_are_watched(tmp_path: Path) -> None:
+    async with opened(tmp_path) as database:
+        now, slack = datetime.now(UTC), ChannelName("slack")
+        rule = partial(Rule, agent=AgentName("support"))
+        routes = Routes(
+            rules=(
+                rule(channel=slack, room="C1"),
+                rule(channel=slack, room="C9"),
+                rule(channel=ChannelName("discord"), room="4"),
+                rule(channel=slack),
+            )
+        )
+        intake = ChannelIntake(slack, Inbox(database), Offered(), lambda: now, routes.rooms_named)
+        for number, place in enumerate(["slack:T1/C1/17.1", "slack:T1/D5", "slack:T1/C1", "slack:T1/C7"]):
+            sender = Sender(account=Account("slack:T1/U1"), name="Ada", is_bot=place.endswith("C7"))
+            event = Inbound(
+                id=EventId(str(number)),
+                kind=Kind.MESSAGE,
+                where=ThreadRef.parse(place),
+                sender=sender,
+                text="",
+                sent_at=now,
+            )
+            await intake.accept([event])
+        assert [room.key for room in await intake.watched_rooms()] == ["slack:T1/C1", "slack:T1/D5", "slack:C9"]
 
 
 @pytest.mark.requirement("P6")

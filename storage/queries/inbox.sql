@@ -48,6 +48,12 @@ select i.place, i.message_id from open cross join inbox i on i.n = open.n
 where i.channel = :channel and i.kind = 'message' and i.is_bot = 0 and i.message_id is not null
 order by open.n desc limit :limit
 
+-- name: places_heard
+-- of the newest few thousand events only: no index is worth its writes for what is asked once a connection
+select place from inbox
+where n > (select coalesce(max(n), 0) from inbox) - 5000 and channel = :channel and is_bot = 0
+group by place order by max(n) desc
+
 -- name: revive
 update inbox set state = 'new', decision = null where n = :n and state = 'dead' returning *
 

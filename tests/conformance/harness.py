@@ -58,6 +58,7 @@ class RecordingIntake:
     cursors: dict[str, str] = field(default_factory=dict)
     bound: list[ThreadRef] = field(default_factory=list)
     open: list[OpenPrompt] = field(default_factory=list)
+    watched: list[ThreadRef] = field(default_factory=list)
     refuse: bool = False
     refused: int = 0  # how often it refused
     arrived: asyncio.Condition = field(default_factory=asyncio.Condition)
@@ -84,6 +85,9 @@ class RecordingIntake:
 
     async def open_prompts(self) -> Sequence[OpenPrompt]:
         return tuple(self.open)
+
+    async def watched_rooms(self) -> Sequence[ThreadRef]:
+        return tuple(self.watched)
 
     async def wait_for(self, count: int, timeout_seconds: float = 10.0) -> list[Inbound]:
         """The events, once there are at least `count` of them."""
