@@ -125,6 +125,7 @@ class Receiver:
             if self._places[place.channel_id] is None:
                 self._places.learn(place)
             self._histories.begin(place)
+        self._histories.open_prompts(await self._intake.open_prompts())
         self.ingress.release_all()
 
     # --- rooms and threads -----------------------------------------------------------------------

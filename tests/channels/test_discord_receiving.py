@@ -15,6 +15,7 @@ from channels.base import (
     EventId,
     Inbound,
     Kind,
+    OpenPrompt,
     Outbound,
     Rejected,
     ThreadRef,
@@ -487,6 +488,51 @@ async def test_threads_that_were_archived_or_deleted_meanwhile_are_told_of(disco
     await discord.reconnect()
     await discord.says(discord.room, "end")
     assert len(await discord.intake.wait_for(3)) == 3
+
+
+@pytest.mark.requirement("P3")
+async def test_prompts_that_were_edited_or_deleted_meanwhile_are_told_of_once(discord: DiscordRig) -> None:
+    where = thread_in(discord)
+    first = [await discord.says(where, f"{number}") for number in range(3)]
+    await discord.intake.wait_for(3)
+    await discord.edits(where, first[0], "0, changed while we listened")
+    await discord.intake.wait_for(4)
+    for number in range(150):  # between the open ones: more than a page of history
+        await discord.says(where, f"more {number}")
+    last, post = await discord.says(where, "last"), await discord.says(discord.room, "a post")
+    await discord.intake.wait_for(156)
+    prompts = [OpenPrompt(where=where, message_id=id) for id in (last, *reversed(first))]
+    discord.intake.open = [OpenPrompt(where=discord.room, message_id=post), *prompts]
+    await discord.stop()
+    await discord.edits(where, first[1], "1, changed")
+    await discord.deletes(where, first[2])
+    await discord.deletes(where, last)
+    await discord.edits(discord.room, post, "a better post")
+    discord.channel = discord.new_channel()
+    asked = len(discord.server.rest.calls)
+    await discord.run()
+    events = (await discord.intake.wait_for(160))[156:]
+    await discord.edits(where, first[1], "1, changed again")
+    events += (await discord.intake.wait_for(161))[160:]
+    assert [(event.kind, event.message_id, event.text) for event in events if event.where == where] == [
+        (Kind.EDIT, first[1], "1, changed"),
+        (Kind.DELETE, first[2], ""),
+        (Kind.DELETE, last, ""),
+        (Kind.EDIT, first[1], "1, changed again"),
+    ]
+    asked_for = [path for _, path in discord.server.rest.calls[asked:] if "/messages" in path]
+    assert len(asked_for) <= 8, "messages that stand together are looked up together"
+
+
+async def test_prompts_in_a_closed_history_are_not_taken_for_deleted(discord: DiscordRig) -> None:
+    where = thread_in(discord)
+    message = await discord.says(where, "think")
+    await discord.intake.wait_for(1)
+    discord.intake.open = [OpenPrompt(where=where, message_id=message)]
+    discord.server.world.may_not_read_history.add(where.room)
+    await discord.reconnect()
+    await discord.says(where, "still there?")
+    assert [event.kind for event in await discord.intake.wait_for(2)] == [Kind.MESSAGE, Kind.MESSAGE]
 
 
 async def test_commands_are_declared_once_and_again_when_they_change(discord: DiscordRig) -> None:

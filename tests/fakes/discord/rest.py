@@ -208,11 +208,19 @@ class Rest:
             raise Refusal(403, 50005, "Cannot edit a message authored by another user")
         return message
 
+    def _history_closed(self, channel: Json) -> bool:
+        return not self._world.may_not_read_history.isdisjoint((channel["id"], channel.get("parent_id")))
+
     async def _message(self, request: web.Request) -> Json:
+        if self._history_closed(self._seen(request)):
+            raise Refusal(403, 50001, "Missing Access")
         return self._found(request)
 
     async def _history(self, request: web.Request) -> list[Any]:
-        messages = self._world.messages[self._seen(request)["id"]]
+        channel = self._seen(request)
+        if self._history_closed(channel):
+            return []  # as documented: no error
+        messages = self._world.messages[channel["id"]]
         limit = int(request.query.get("limit", 50))
         if not 1 <= limit <= 100:
             raise Refusal(400, 50035, "Invalid Form Body")

@@ -45,6 +45,7 @@ class World:
         self.interactions: dict[str, Json] = {}  # by token
         self.may_not_post: set[str] = set()
         self.may_not_see: set[str] = set()
+        self.may_not_read_history: set[str] = set()
         self.takes_no_direct_messages: set[str] = set()
         self.application_id = self.new_id()
         self.bot = self.person("Threadmill", bot=True)
