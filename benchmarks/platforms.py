@@ -49,7 +49,7 @@ _CHANNELS = {
     "telegram": f'[channels.telegram]\ntoken = "{TELEGRAM_TOKEN}"\nbase_url = "{{address}}"\n',
     "discord": f'[channels.discord]\ntoken = "{DISCORD_TOKEN}"\nbase_url = "{{address}}"\n',
     "slack": f'[channels.slack]\nbot_token = "{SLACK_BOT_TOKEN}"\napp_token = "{SLACK_APP_TOKEN}"\n'
-    'base_url = "{address}"\nposts_per_second = 1000.0\n',
+    'base_url = "{address}"\n',
 }
 
 

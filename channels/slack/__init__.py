@@ -7,12 +7,17 @@ package knows slack-bolt and slack-sdk, and it imports them when a channel is ma
 from __future__ import annotations
 
 from typing import Annotated, Self
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, model_validator
 
 from channels.base import Channel, ChannelContext
 
 _Base = Annotated[str, StringConstraints(pattern=r"^https?://", strip_whitespace=True)]
+
+
+DOCUMENTED_PER_SECOND = 1.0
+"""In one channel (https://docs.slack.dev/apis/web-api/rate-limits, "posting messages")."""
 
 
 class Settings(BaseModel):
@@ -28,8 +33,13 @@ class Settings(BaseModel):
     base_url: _Base = Field(
         default="https://slack.com/api/", description="Address of the Web API. The socket's address comes from it."
     )
-    posts_per_second: float = Field(
-        default=1.0, gt=0, description="How fast we write in one channel: Slack allows about one message a second."
+    posts_per_second: float | None = Field(
+        default=None,
+        gt=0,
+        description=(
+            "How fast we write in one channel. When absent: about one message a second at Slack itself; at another "
+            "server no limit is kept until it complains about too many requests."
+        ),
     )
     signing_secret: SecretStr | None = Field(
         default=None,
@@ -46,6 +56,14 @@ class Settings(BaseModel):
         if self.app_token is None and self.signing_secret is None:
             raise ValueError("Slack needs app_token (Socket Mode) or signing_secret (HTTP)")
         return self
+
+    @property
+    def pace_is_known(self) -> bool:
+        """Whether a channel's limit is known from the start."""
+        host = urlsplit(self.base_url).hostname or ""
+        return (
+            self.posts_per_second is not None or host == "slack.com" or host.endswith((".slack.com", ".slack-gov.com"))
+        )
 
 
 def create(settings: Settings, context: ChannelContext) -> Channel:

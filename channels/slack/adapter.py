@@ -40,13 +40,14 @@ from channels.base import (
     ThreadRef,
     Unavailable,
 )
-from channels.slack import Settings
+from channels.slack import DOCUMENTED_PER_SECOND, Settings
 from channels.slack.arrivals import Payload
 from channels.slack.calls import Calls, dict_of
 from channels.slack.files import download
 from channels.slack.manifest import SCOPES
 from channels.slack.names import Names
 from channels.slack.normalize import Identity, Reader, normalize, people_in
+from channels.slack.pace import Pace
 from channels.slack.parts import split
 from channels.slack.reception import Reception
 from channels.slack.render import BUTTONS, TEXT_UNITS
@@ -81,7 +82,7 @@ class SlackChannel:
         self.limits = Limits(
             text_units=TEXT_UNITS,
             attachment_bytes=ATTACHMENT_BYTES,
-            per_thread_per_second=settings.posts_per_second,
+            per_thread_per_second=settings.posts_per_second or DOCUMENTED_PER_SECOND,
             burst_per_thread=BURST,
             button_count=BUTTONS,
         )
@@ -114,7 +115,11 @@ class SlackChannel:
             self._session,
             self._calls,
             self._context.files,
-            posts_per_second=self._settings.posts_per_second,
+            pace=Pace(
+                interval_seconds=1.0 / (self._settings.posts_per_second or DOCUMENTED_PER_SECOND),
+                burst=BURST,
+                known=self._settings.pace_is_known,
+            ),
             commands=self._commands,
         )
         return self

@@ -2,15 +2,21 @@
 
 Pure arithmetic over a clock that is given. One channel's pause never holds up another, and what a person
 waits for (a command's reply) may borrow from the seconds to come when other messages have used up the present.
+
+Another server than Slack's own may have other limits, or none. There (`known` is False) the pace is kept only for a
+while after the server complained.
 """
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from dataclasses import dataclass
 
 PATIENCE_SECONDS = 2.0
 """How long a send may wait here; beyond it the courier is told when to come back."""
+
+COMPLAINT_LASTS_SECONDS = 600.0
 
 
 @dataclass(slots=True)
@@ -22,16 +28,21 @@ class _Room:
 class Pace:
     """A bucket for each room: `burst` messages at once, one more each `interval_seconds`."""
 
-    def __init__(self, *, interval_seconds: float, burst: int, borrow: int = 3, rooms: int = 10_000) -> None:
+    def __init__(
+        self, *, interval_seconds: float, burst: int, borrow: int = 3, rooms: int = 10_000, known: bool = True
+    ) -> None:
         self._interval = interval_seconds
         self._burst = burst
         self._borrow = borrow
         self._rooms: OrderedDict[str, _Room] = OrderedDict()
         self._most = rooms
+        self._kept_until = math.inf if known else -math.inf
 
     def wait_seconds(self, room: str, now: float, *, control: bool = False) -> float:
         """How long a message to this room must wait. Counted as sent, unless that is over PATIENCE_SECONDS."""
         state = self._room(room, now)
+        if now > self._kept_until:
+            return 0.0
         free_at = max(state.free_at, now)
         ahead = self._burst - 1 + (self._borrow if control else 0)
         wait = max(free_at - ahead * self._interval, state.paused_until, now) - now
@@ -42,6 +53,8 @@ class Pace:
     def take_spare(self, room: str, now: float) -> bool:
         """Whether a message that may also be left out can go now and leave room for two others; counted if so."""
         state = self._room(room, now)
+        if now > self._kept_until:
+            return True
         free_at = max(state.free_at, now)
         if state.paused_until > now or free_at - now > (self._burst - 3) * self._interval:
             return False
@@ -52,6 +65,7 @@ class Pace:
         """Slack said when this room may be written to again."""
         state = self._room(room, 0.0)
         state.paused_until = max(state.paused_until, until)
+        self._kept_until = max(self._kept_until, until + COMPLAINT_LASTS_SECONDS)
 
     def _room(self, room: str, now: float) -> _Room:
         state = self._rooms.pop(room, None) or _Room(free_at=now)

@@ -70,7 +70,7 @@ class Speech:
         calls: Calls,
         files: Files,
         *,
-        posts_per_second: float = 1.0,
+        pace: Pace,
         commands: frozenset[str] = frozenset(),
     ) -> None:
         self._commands = commands
@@ -78,7 +78,7 @@ class Speech:
         self._http = session
         self._calls = calls
         self._files = files
-        self._pace = Pace(interval_seconds=1.0 / posts_per_second, burst=BURST)
+        self._pace = pace
         self.status = Status(client, calls)
         self.previews = Previews(client, calls, self._pace, self.status)
         self._taken: OrderedDict[DeliveryKey, Left] = OrderedDict()

@@ -121,6 +121,16 @@ def test_a_room_takes_a_burst_and_then_one_a_second():
     assert pace.wait_seconds("C2", 100.0) == 0
 
 
+def test_the_pace_of_an_unknown_server_is_learnt_from_its_complaints():
+    pace = Pace(interval_seconds=1.0, burst=3, known=False)
+    assert [pace.wait_seconds("C1", 100.0) for _ in range(50)] == [0.0] * 50
+    pace.pause("C1", 130.0)
+    assert pace.wait_seconds("C1", 101.0) == 29.0
+    assert pace.wait_seconds("C2", 101.0) == 0.0
+    assert [pace.wait_seconds("C1", 140.0) for _ in range(5)] == [0, 0, 0, 1.0, 2.0]
+    assert [pace.wait_seconds("C1", 800.0) for _ in range(50)] == [0.0] * 50
+
+
 def test_a_refused_turn_is_not_counted():
     pace = Pace(interval_seconds=1.0, burst=1)
     for _ in range(1000):

@@ -72,7 +72,8 @@ class SlackRig:
     # The adapter's life -------------------------------------------------------------------------------------
 
     def fresh(self, **more: Any) -> Channel:
-        """A channel that is not opened yet."""
+        """A channel that is not opened yet. It keeps Slack's own pace, as it does at slack.com."""
+        more = {"posts_per_second": 1.0, **more}
         context = ChannelContext(name=NAME, files=self.files, commands=COMMANDS)
         bot, app = SecretStr(BOT_TOKEN), SecretStr(APP_TOKEN)
         return create(Settings(bot_token=bot, app_token=app, base_url=self.slack.base_url, **more), context)

@@ -205,7 +205,7 @@ class SlackScreen:
     def table(self) -> str:
         return (
             f'[channels.slack]\nbot_token = "{BOT_TOKEN}"\napp_token = "{APP_TOKEN}"\n'
-            f'base_url = "{self.slack.base_url}"\nposts_per_second = 1000.0\n'
+            f'base_url = "{self.slack.base_url}"\n'
         )
 
     def home(self, person: str = ADAS) -> ThreadRef:
