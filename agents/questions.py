@@ -22,6 +22,8 @@ QuestionId = NewType("QuestionId", str)
 ONCE, ALWAYS, DENY = "once", "always", "deny"
 """The answers to an approval, in the order of its buttons."""
 
+_SHOWN = 200  # characters of an answer that stand under its question
+
 
 class QuestionKind(Enum):
     QUESTION = "question"  # the answer is for the model
@@ -62,6 +64,24 @@ class Given:
     attachments: tuple[Attachment, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A message of a question as it stands in its place: its last part, which has the buttons."""
+
+    part: Outbound
+    message_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Over:
+    """A question that nobody can answer any more, and the messages that still look as if somebody could."""
+
+    question: Question
+    since: datetime
+    messages: tuple[Asked, ...]
+    all_said: bool  # False: a message is on its way still
+
+
 class Taken(Enum):
     """What became of an answer."""
 
@@ -88,6 +108,24 @@ def stage(asked_at: datetime, now: datetime, each: timedelta, people: int) -> St
     return Stage(level=level, reminded=reminded, until=began + (each if reminded else each / 2), over=level >= people)
 
 
+def closed_text(text: str, question: Question, now: datetime) -> str:
+    """What a question's message says once it is over. Its last paragraph told how to answer (`agents.tools.asking`):
+    what came of it takes its place."""
+    before, _, _ = text.rpartition("\n\n")
+    return f"{before}\n\n{outcome(question, now)}".strip()
+
+
+def outcome(question: Question, now: datetime) -> str:
+    """What came of a question, in a sentence."""
+    if question.answer is None:
+        return "*Nobody answered in time.*" if question.expires_at <= now else "*Nobody waits for this any more.*"
+    if question.kind is QuestionKind.QUESTION:
+        said = " ".join(question.answer.split())
+        return f"**Answered by {question.answered_by}:** {said[:_SHOWN] + ' …' if len(said) > _SHOWN else said}"
+    verb = {ONCE: "Allowed once", ALWAYS: "Allowed for the rest of this session", DENY: "Denied"}[question.answer]
+    return f"**{verb} by {question.answered_by}.**"
+
+
 class Questions(Protocol):
     """Where questions are kept. `storage.questions` fulfils it; every method is one transaction."""
 
@@ -109,6 +147,12 @@ class Questions(Protocol):
     async def granted(self, session: SessionId, tool: str) -> bool:
         """Whether somebody allowed this tool for the rest of the session."""
 
+    async def over(self, now: datetime) -> Sequence[Over]:
+        """Questions that are over and not closed, the oldest first, a page of them."""
+
+    async def close(self, question: QuestionId, now: datetime) -> None:
+        """Its messages say what came of it, or nothing can be done about them."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Addressee:
@@ -117,6 +161,7 @@ class Addressee:
     name: str
     accounts: tuple[Account, ...]
     places: tuple[ThreadRef, ...]
+    theirs: frozenset[ThreadRef] = frozenset()  # those of the places that are not the session's own person's
 
 
 class Addressees(Protocol):

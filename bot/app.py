@@ -43,6 +43,7 @@ from agents.turn import TurnParts
 from bot.agent_tools import keeping_tools, tool_servers
 from bot.asking import AnswerDesk, PeopleToAsk
 from bot.attachments import AttachmentKeeper
+from bot.closing import Closing
 from bot.commands import (
     Commands,
     cost,
@@ -86,7 +87,7 @@ from bot.presence import Presence
 from bot.reach import Reach
 from bot.signals import Wiring
 from bot.speaker import Speaker
-from bot.stores import on
+from bot.stores import Stores, on
 from bot.watching import Watching
 from bot.web.app import create as create_web
 from bot.web.parts import AgentCard, WebParts
@@ -156,8 +157,7 @@ class Application:
         # who there is
         people = People(database, LIMITS)
         self.directory = Directory(people)
-        desk, answers = PairingDesk(people, self.directory), AnswerDesk(stores.questions, sessions, self._audit)
-        commands = Commands(self._audit)
+        desk, commands = PairingDesk(people, self.directory), Commands(self._audit)
 
         # what talks
         context = partial(ChannelContext, files=files)
@@ -175,6 +175,7 @@ class Application:
         self.presence = Presence(self.connections.find, sessions, LOCAL_CHANNELS)
         speaker = Speaker(outbox, wiring.said, self.connections.find, clock)
         self.operators = Operators(self.directory, speaker)
+        self.closing, answers = _answering(stores, self.connections, speaker, clock)
         watching = Watching(self.hub, self.presence, metrics, self.operators, clock)
         self.courier = Courier(
             CourierParts(
@@ -350,6 +351,7 @@ class Application:
         group.create_task(self.dispatcher.run(), name="dispatcher")
         group.create_task(self.presence.run(), name="presence")
         group.create_task(lasting("operators", self.operators.run), name="operators")
+        group.create_task(lasting("closing", self.closing.run), name="closing")
         await self.monitors.configure(self.current.config.monitors)
         group.create_task(self.monitors.run(), name="monitors")
         group.create_task(self.tool_servers.run(), name="tool-servers")
@@ -406,6 +408,14 @@ def _make(configured: ConfiguredChannel, context: Callable[[], ChannelContext]) 
     module = import_module(f"channels.{configured.kind}")
     channel: Channel = module.create(configured.settings, context())
     return channel
+
+
+def _answering(
+    stores: Stores, connections: Connections, speaker: Speaker, clock: Callable[[], datetime]
+) -> tuple[Closing, AnswerDesk]:
+    """Where answers to questions are taken in, and what changes the questions' messages then."""
+    closing = Closing(stores.questions, connections.find, speaker, clock)
+    return closing, AnswerDesk(stores.questions, stores.sessions, stores.audit, answered=closing.look)
 
 
 def _monitors(config: Config, store: SqliteMonitors, clock: Callable[[], datetime]) -> tuple[Monitors, Fetcher]:

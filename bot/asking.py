@@ -62,8 +62,10 @@ class PeopleToAsk:
             raise NotFound(
                 f"there is nobody called {name!r} to ask; there are: {known}, and the roles user, operator and owner."
             )
-        places = [await self._direct(accounts) or home for accounts in people]
-        return _addressee(name, tuple(account for accounts in people for account in accounts), places)
+        reached = [(accounts, await self._direct(accounts)) for accounts in people]
+        theirs = frozenset(place for accounts, place in reached if place and session.owner not in accounts)
+        accounts = tuple(account for each in people for account in each)
+        return _addressee(name, accounts, [place or home for _, place in reached], theirs)
 
     async def _home(self, session: Session) -> ThreadRef | None:
         """The session's own thread, or that of the nearest session above that has one."""
@@ -86,19 +88,23 @@ class PeopleToAsk:
         return None
 
 
-def _addressee(name: str, accounts: tuple[Account, ...], places: Sequence[ThreadRef | None]) -> Addressee:
+def _addressee(
+    name: str,
+    accounts: tuple[Account, ...],
+    places: Sequence[ThreadRef | None],
+    theirs: frozenset[ThreadRef] = frozenset(),
+) -> Addressee:
     reached = tuple(dict.fromkeys(place for place in places if place is not None))
     if not reached:
         raise NotFound(f"{name} cannot be reached anywhere now: ask somebody else, or go on without an answer.")
-    return Addressee(name=name, accounts=accounts, places=reached)
+    return Addressee(name=name, accounts=accounts, places=reached, theirs=theirs)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
-    """What whoever answered is told. `public`: it concerns everybody in the place."""
+    """What whoever answered is told. `done`: it was taken, and stands under the question then (`bot.closing`)."""
 
     text: str
-    public: bool = False
     done: bool = False
 
 
@@ -111,9 +117,16 @@ class Records(Protocol):
 
 
 class AnswerDesk:
-    """Where answers are taken in."""
+    """Where answers are taken in. `answered` is called after each."""
 
-    def __init__(self, questions: Questions, sessions: Sessions, audit: Records) -> None:
+    def __init__(
+        self,
+        questions: Questions,
+        sessions: Sessions,
+        audit: Records,
+        answered: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._answered = answered
         self._questions = questions
         self._sessions = sessions
         self._audit = audit
@@ -151,7 +164,9 @@ class AnswerDesk:
     async def take(self, question: Question, given: Given, now: datetime) -> bool:
         """What was written as the answer. False when nobody waits for it any more."""
         given = replace(given, text=_chosen(question, given.text) or given.text)
-        return await self._questions.answer(question.id, given, now) is Taken.TAKEN
+        taken = await self._questions.answer(question.id, given, now)
+        self._answered()
+        return taken is Taken.TAKEN
 
     async def _decide(self, question: Question, given: Given, by: Principal, now: datetime) -> Told:
         verdict = await self._verdict(question, by)
@@ -162,7 +177,8 @@ class AnswerDesk:
             return Told(text=verdict.reason)
         match await self._questions.answer(question.id, given, now):
             case Taken.TAKEN:
-                return Told(text=_said(question, given), public=True, done=True)
+                self._answered()
+                return Told(text=_said(question, given), done=True)
             case Taken.ANSWERED:
                 first = await self._questions.find(question.id)
                 name = first.answered_by if first is not None else "Somebody"

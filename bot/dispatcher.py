@@ -421,7 +421,8 @@ class Dispatcher:
         """A command's button runs it as whoever pressed; another one answers a question. Both pass the gate."""
         if not decision.button.startswith("/"):
             told = await self._parts.answers.press(decision.button, principal, now)
-            await self._reply(stored, told.text, private=not told.public)
+            if not told.done:  # what was taken is said under the question
+                await self._reply(stored, told.text)
         else:
             session = await self._parts.sessions.bound(stored.event.where)
             name, _, rest = decision.button.lstrip("/").partition(" ")

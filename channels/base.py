@@ -161,6 +161,7 @@ class Outbound:
     answer_with: str | None = None  # from the Inbound that this answers
     control: bool = False  # a command's reply: goes before everything else that waits there
     private: bool = False  # only for the person asked, where the platform can (Capability.EPHEMERAL)
+    stays: bool = False  # meant for whoever reads this very place: it waits, and never falls back to another
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

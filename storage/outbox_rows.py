@@ -17,7 +17,8 @@ _EMPTY = "{}"
 
 def message_body(message: Outbound) -> str:
     """What an Outbound has beside its columns."""
-    if not (message.attachments or message.buttons or message.reply_to or message.answer_with or message.private):
+    flags = message.private or message.stays
+    if not (message.attachments or message.buttons or message.reply_to or message.answer_with or flags):
         return _EMPTY
     body: dict[str, Any] = {}
     if message.attachments:
@@ -33,6 +34,8 @@ def message_body(message: Outbound) -> str:
         body["answer_with"] = message.answer_with
     if message.private:
         body["private"] = True
+    if message.stays:
+        body["stays"] = True
     return rows.to_json(body)
 
 
@@ -110,4 +113,5 @@ def _outbound(key: DeliveryKey, to: ThreadRef, text: str, body: dict[str, Any], 
         answer_with=body.get("answer_with"),
         control=control,
         private=body.get("private", False),
+        stays=body.get("stays", False),
     )

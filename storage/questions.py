@@ -9,13 +9,15 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from agents.base import Claim, MailKey, MailKind, NewMail, SessionId, TurnId
 from agents.ports import Signals
-from agents.questions import ALWAYS, DENY, ONCE, Given, Question, QuestionId, QuestionKind, Taken
+from agents.questions import ALWAYS, DENY, ONCE, Asked, Given, Over, Question, QuestionId, QuestionKind, Taken
 from channels.base import Account, Button, Outbound, ThreadRef
-from storage import audit, outbox, rows
+from channels.delivery import DeliveryState
+from storage import audit, outbox, outbox_rows, rows
 from storage.database import Database, from_us, to_us
 from storage.journal import held
 from storage.sessions import put_mail
@@ -23,6 +25,7 @@ from storage.sql import load
 
 SQL = load("questions")
 APPROVAL_ANSWERS = (ONCE, ALWAYS, DENY)
+_PAGE = 50  # questions that are closed in one go
 _NO_LIMIT = 1_000_000  # an answer is never turned away because the session's box is full
 
 
@@ -82,6 +85,17 @@ class SqliteQuestions:
     async def granted(self, session: SessionId, tool: str) -> bool:
         query = {"session": session, "tool": tool}
         return await self._database.read(lambda tx: tx.execute(SQL["granted"], query).fetchone() is not None)
+
+    async def over(self, now: datetime) -> Sequence[Over]:
+        def work(tx: sqlite3.Connection) -> list[Over]:
+            rows = tx.execute(SQL["not_closed"]).fetchall()
+            return [_over(tx, row) for row in rows if _is_over(tx, row, now)][:_PAGE]
+
+        return await self._database.read(work)
+
+    async def close(self, question: QuestionId, now: datetime) -> None:
+        query = {"id": question, "now": to_us(now)}
+        await self._database.write(lambda tx: tx.execute(SQL["close"], query).rowcount)
 
     async def _one(self, query: str, **parameters: str) -> Question | None:
         row = await self._database.read(lambda tx: tx.execute(SQL[query], parameters).fetchone())
@@ -149,6 +163,7 @@ def _answer(tx: sqlite3.Connection, id: QuestionId, given: Given, now: datetime,
     by = {"by": given.by, "now": to_us(now)}
     tx.execute(SQL["answer"], {"id": id, "answer": given.text, "name": given.name, **by})
     tx.execute(SQL["use_buttons"], {"choices": row["choices"], **by})
+    tx.execute(SQL["ask_no_more"], {"id": id})
     approval = row["kind"] == QuestionKind.APPROVAL.value
     if approval and given.text == ALWAYS:
         tx.execute(SQL["grant"], {"session": row["session"], "tool": row["tool"], "question": id, **by})
@@ -183,6 +198,24 @@ def _decision(tool: str, answer: str) -> str:
     if answer == DENY:
         return f"{tool} may not run."
     return f"{tool} may run{', from now on without asking' if answer == ALWAYS else ' this once'}."
+
+
+def _is_over(tx: sqlite3.Connection, row: sqlite3.Row, now: datetime) -> bool:
+    return row["answer"] is not None or row["expires_at"] <= to_us(now) or not _is_open(tx, row)
+
+
+def _over(tx: sqlite3.Connection, row: sqlite3.Row) -> Over:
+    messages: list[Asked] = []
+    all_said = True
+    for found in tx.execute(SQL["messages"], {"id": row["id"]}).fetchall():
+        said = outbox_rows.delivery(found)
+        if said.state in (DeliveryState.PENDING, DeliveryState.SENDING):
+            all_said = False
+        elif said.state is DeliveryState.SENT and said.message_ids:
+            part = said.parts[-1] if said.parts else said.message
+            messages.append(Asked(part=replace(part, to=said.message.to), message_id=said.message_ids[-1]))
+    since = row["answered_at"] or row["expires_at"]
+    return Over(question=_question(row), since=from_us(since), messages=tuple(messages), all_said=all_said)
 
 
 def _is_open(tx: sqlite3.Connection, row: sqlite3.Row) -> bool:

@@ -574,6 +574,22 @@ async def test_a_conversation_goes_on_elsewhere_in_order_and_says_so_once(
 
 
 @pytest.mark.requirement("P7")
+async def test_what_is_meant_for_somebody_else_waits_where_it_is_and_goes_to_no_other_place(
+    world: World, fake: Platform, other: Platform
+) -> None:
+    is_away(fake)
+    world.reach = [DIRECT]
+    await world.sessions("s1")
+    async with world.running():
+        await world.put(out("bob is asked", to=THERE, stays=True), session="s1")
+        await world.put(out("ada is told"), session="s1")
+        assert await other.until_said(1) == [f"{NOTE}\n\nada is told"]
+        fake.always = lambda _: None
+        assert await fake.until_said(1) == ["bob is asked"]
+    assert len(other.texts()) == 1
+
+
+@pytest.mark.requirement("P7")
 async def test_a_place_where_another_session_talks_is_passed_over(
     world: World, fake: Platform, other: Platform
 ) -> None:

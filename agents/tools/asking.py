@@ -85,6 +85,12 @@ def _messages(call: Call, question: Question, who: Addressee, now: Stage, said: 
         said = f"**{label}** has had no answer so far, so I ask {who.name}.\n\n{said}"
     key = f"ask:{question.id}/{now.level}{'/again' if now.reminded else ''}"
     return tuple(
-        Outbound(key=DeliveryKey(f"{key}@{place.key}"), to=place, text=said, buttons=question.choices)
+        Outbound(
+            key=DeliveryKey(f"{key}@{place.key}"),
+            to=place,
+            text=said,
+            buttons=question.choices,
+            stays=place in who.theirs,
+        )
         for place in who.places
     )

@@ -220,6 +220,8 @@ class Courier:
 
     async def _elsewhere(self, delivery: Delivery, now: datetime) -> bool:
         """To the next place of the person's reach. False: there is none now."""
+        if delivery.message.stays:
+            return False
         here, name = delivery.message.to, delivery.channel
         if not delivery.parts:
             rest = delivery.message.text

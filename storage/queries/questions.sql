@@ -39,3 +39,17 @@ on conflict (session, tool) do nothing
 
 -- name: granted
 select 1 from grants where session = :session and tool = :tool
+
+-- name: not_closed
+select * from questions where closed_at is null order by created_at
+
+-- name: close
+update questions set closed_at = :now where id = :id
+
+-- name: messages
+select d.*, s.ended as session_ended from deliveries d left join sessions s on s.id = d.session
+where d.key >= 'ask:' || :id || '/' and d.key < 'ask:' || :id || '0'
+
+-- name: ask_no_more
+update deliveries set state = 'cancelled', error = 'it is answered'
+where key >= 'ask:' || :id || '/' and key < 'ask:' || :id || '0' and state = 'pending'

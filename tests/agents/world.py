@@ -87,6 +87,7 @@ class World:
     ):
         self.database = database
         self.agents = dict(agents)
+        self.bobs = BOBS
         self.engine = EmbeddedEngine()
         signals = Signals(self.engine)
         self.sessions = SqliteSessions(database, signals)
@@ -154,7 +155,7 @@ class World:
             return Addressee(name="Ada", accounts=(session.owner,), places=(session.home or HOME,))
         if name != "bob":
             raise NotFound(f"there is nobody called {name!r} to ask")
-        return Addressee(name="Bob", accounts=(BOB,), places=(BOBS,))
+        return Addressee(name="Bob", accounts=(BOB,), places=(self.bobs,))
 
     # agents.ports.Profiles
     def profile(self, name: str) -> Profile | None:
