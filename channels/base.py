@@ -148,6 +148,14 @@ class Button:
     danger: bool = False
 
 
+class Mark(Enum):
+    """What a person's message is marked with, as the platform's people mark each other's. One at a time."""
+
+    WAITING = "waiting"  # accepted, and not read yet
+    TAKEN_IN = "taken in"  # an agent has it
+    REFUSED = "refused"  # nobody will read it any more
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outbound:
     """One message to say. `text` is CommonMark with tables; each adapter renders it for its platform."""
@@ -162,6 +170,7 @@ class Outbound:
     control: bool = False  # a command's reply: goes before everything else that waits there
     private: bool = False  # only for the person asked, where the platform can (Capability.EPHEMERAL)
     stays: bool = False  # meant for whoever reads this very place: it waits, and never falls back to another
+    spare: bool = False  # an edit that may also be left out: it takes no turn that another message could need
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,6 +221,7 @@ class Capability(Flag):
     EPHEMERAL = auto()
     BACKFILL = auto()  # what was said while we were away is fetched by `run`
     STREAM = auto()  # shows text while it is being written, see LiveText
+    REACT = auto()  # marks a person's message, see Mark
 
 
 class ChannelState(Enum):
@@ -351,7 +361,8 @@ class Channel(Protocol):
         """Say one part (see `split`). No mention in it notifies anybody; links are not unfurled."""
 
     async def edit(self, part: Outbound, message_id: str) -> None:
-        """Replace a message's text and buttons. Needs Capability.EDIT."""
+        """Replace a message's text and buttons. Needs Capability.EDIT. A `spare` one raises TemporaryFailure where it
+        would take another message's turn."""
 
     async def open_thread(self, request: OpenThread) -> ThreadRef:
         """Open a thread. Raises NoThreads where there are none. The same request comes again when its answer was
@@ -362,6 +373,13 @@ class Channel(Protocol):
 
     async def typing(self, where: ThreadRef) -> None:
         """Show that an answer is on its way, for as long as the platform shows it (5 to 10 s). Never raises."""
+
+    async def react(self, where: ThreadRef, message_id: str, mark: Mark | None, instead_of: Mark | None = None) -> None:
+        """Mark somebody's message, in the stead of the mark that we gave it before; None takes that away. Done again,
+        it changes nothing. Needs Capability.REACT."""
+
+    async def link(self, where: ThreadRef) -> str | None:
+        """An address that opens this place for those who may see it. None where there is none. Never raises."""
 
     async def find(self, part: Outbound, since: datetime) -> Receipt | None:
         """Was this part said (looking back to `since`)? Needs Capability.RECONCILE."""

@@ -31,6 +31,7 @@ from channels.base import (
     Kind,
     Limits,
     LiveText,
+    Mark,
     OpenThread,
     Outbound,
     Receipt,
@@ -48,6 +49,9 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u206
 Clock = Callable[[], datetime]
 Reword = Callable[[Outbound, str], Awaitable[None]]
 """Puts another text and other buttons in the place of a message that was said, in the store."""
+
+Address = Callable[[ThreadRef], str | None]
+"""Where a place can be looked at."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,11 +85,13 @@ class LocalChannel:
         *,
         shown: Callable[[Shown], None] = _nobody_looks,
         reword: Reword | None = None,
+        address: Address = lambda _: None,
         clock: Clock = lambda: datetime.now(UTC),
     ) -> None:
         self._context = context
         self._shown = shown
         self._reword = reword
+        self._address = address
         self._clock = clock
         self._intake: Intake | None = None
         self._since = clock()
@@ -202,6 +208,18 @@ class LocalChannel:
 
     async def typing(self, where: ThreadRef) -> None:
         self._shown(Shown(where=where, kind="typing"))
+
+    async def react(
+        self,
+        where: ThreadRef,  # noqa: ARG002
+        message_id: str,  # noqa: ARG002
+        mark: Mark | None,  # noqa: ARG002
+        instead_of: Mark | None = None,  # noqa: ARG002
+    ) -> None:
+        raise Rejected(f"{self.name} shows by itself what became of a message")
+
+    async def link(self, where: ThreadRef) -> str | None:
+        return self._address(where)
 
     async def find(self, part: Outbound, since: datetime) -> Receipt | None:  # noqa: ARG002
         raise Rejected(f"{self.name} recognises a message that is sent again: nothing is to be looked up")

@@ -21,6 +21,7 @@ from channels.base import (
     Intake,
     Limits,
     LiveText,
+    Mark,
     OpenThread,
     Outbound,
     Receipt,
@@ -115,6 +116,18 @@ class Platform:
 
     async def typing(self, where: ThreadRef) -> None:
         pass
+
+    async def react(
+        self,
+        where: ThreadRef,
+        message_id: str,
+        mark: Mark | None,
+        instead_of: Mark | None = None,
+    ) -> None:
+        raise Rejected("nobody's messages are marked here")
+
+    async def link(self, where: ThreadRef) -> str | None:
+        return None
 
     async def find(self, part: Outbound, since: datetime) -> Receipt | None:
         await self._meet(part.to.key)

@@ -30,6 +30,7 @@ from channels.base import (
     Intake,
     Limits,
     LiveText,
+    Mark,
     OpenThread,
     Outbound,
     Receipt,
@@ -38,7 +39,7 @@ from channels.base import (
     ThreadRef,
     Unavailable,
 )
-from channels.discord import OFFICIAL_BASE_URL, Settings
+from channels.discord import OFFICIAL_BASE_URL, Settings, marks
 from channels.discord.errors import spoken
 from channels.discord.files import Downloads
 from channels.discord.gateway import GatewayClient, Patience
@@ -72,6 +73,7 @@ class DiscordChannel:
         | Capability.EPHEMERAL
         | Capability.BACKFILL
         | Capability.STREAM
+        | Capability.REACT
     )
 
     def __init__(
@@ -222,6 +224,12 @@ class DiscordChannel:
 
     async def edit(self, part: Outbound, message_id: str) -> None:
         await self._speaker.edit(part, message_id)
+
+    async def react(self, where: ThreadRef, message_id: str, mark: Mark | None, instead_of: Mark | None = None) -> None:
+        await marks.put(self._rest, where, message_id, mark, instead_of)
+
+    async def link(self, where: ThreadRef) -> str | None:
+        return f"https://discord.com/channels/{where.space or '@me'}/{where.thread or where.room}"
 
     async def find(self, part: Outbound, since: datetime) -> Receipt | None:
         return await self._speaker.find(part, since)

@@ -31,6 +31,7 @@ GUIDE = """\
 """
 
 PERMISSIONS = {
+    "Add Reactions": 1 << 6,
     "View Channels": 1 << 10,
     "Send Messages": 1 << 11,
     "Attach Files": 1 << 15,

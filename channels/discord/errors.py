@@ -34,8 +34,8 @@ _ADVICE = {
     10013: "there is no such user",
     50001: "the bot may not see this channel: give its role the permission View Channel there",
     50007: "this person does not take direct messages from the bot",
-    50013: "the bot lacks a permission in this channel: Send Messages, Send Messages in Threads, Attach Files or "
-    "Create Public Threads",
+    50013: "the bot lacks a permission in this channel: Send Messages, Send Messages in Threads, Attach Files, "
+    "Add Reactions or Create Public Threads",
     50083: "the thread is archived and locked: a moderator has to open it again",
     160005: "the thread is locked",
     160006: "the server has as many active threads as Discord allows: archive some",

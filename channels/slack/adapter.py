@@ -33,6 +33,7 @@ from channels.base import (
     Kind,
     Limits,
     LiveText,
+    Mark,
     OpenThread,
     Outbound,
     Receipt,
@@ -40,7 +41,7 @@ from channels.base import (
     ThreadRef,
     Unavailable,
 )
-from channels.slack import DOCUMENTED_PER_SECOND, Settings
+from channels.slack import DOCUMENTED_PER_SECOND, Settings, marks
 from channels.slack.arrivals import Payload
 from channels.slack.calls import Calls, dict_of
 from channels.slack.files import download
@@ -75,6 +76,7 @@ class SlackChannel:
         | Capability.EPHEMERAL
         | Capability.BACKFILL
         | Capability.STREAM
+        | Capability.REACT
     )
 
     def __init__(self, settings: Settings, context: ChannelContext) -> None:
@@ -214,6 +216,15 @@ class SlackChannel:
 
     async def edit(self, part: Outbound, message_id: str) -> None:
         await self._speaking().edit(part, message_id)
+
+    async def react(self, where: ThreadRef, message_id: str, mark: Mark | None, instead_of: Mark | None = None) -> None:
+        client, _ = self._opened()
+        await marks.put(client, self._calls, where, message_id, mark, instead_of)
+
+    async def link(self, where: ThreadRef) -> str | None:
+        if self._client is None:
+            return None
+        return await marks.link(self._client, self._calls, where)
 
     async def find(self, part: Outbound, since: datetime) -> Receipt | None:
         return await self._speaking().find(part, since, me=self._me)

@@ -116,6 +116,8 @@ class Speech:
         return receipt
 
     async def edit(self, part: Outbound, message_id: str) -> None:
+        if part.spare and not self.previews.edits.take(time.monotonic()):
+            raise TemporaryFailure("other changes come first in this workspace", retry_after=timedelta(seconds=5))
         await self._fitting(
             part, "edit a message", lambda form: self._client.chat_update(channel=part.to.room, ts=message_id, **form)
         )

@@ -29,6 +29,7 @@ from channels.base import (
     Intake,
     Limits,
     LiveText,
+    Mark,
     NoThreads,
     OpenThread,
     Outbound,
@@ -39,7 +40,7 @@ from channels.base import (
     Unavailable,
     UnknownOutcome,
 )
-from channels.telegram import Settings, live, menu, parts, polling, sending
+from channels.telegram import Settings, live, marks, menu, parts, polling, sending
 from channels.telegram.characters import whole_characters
 from channels.telegram.client import Client
 from channels.telegram.errors import NOT_LET_IN, Refusal, timed_out, translate
@@ -65,6 +66,7 @@ _CAPABILITIES = (
     | Capability.TYPING
     | Capability.DIRECT
     | Capability.BACKFILL
+    | Capability.REACT
 )
 
 
@@ -209,6 +211,18 @@ class TelegramChannel:
 
     async def edit(self, part: Outbound, message_id: str) -> None:
         await self._sender.edit(part, message_id)
+
+    async def react(
+        self,
+        where: ThreadRef,
+        message_id: str,
+        mark: Mark | None,
+        instead_of: Mark | None = None,  # noqa: ARG002 - a bot has one reaction, and the new one replaces it
+    ) -> None:
+        await marks.put(self._client, where, message_id, mark)
+
+    async def link(self, where: ThreadRef) -> str | None:
+        return parts.link(where)
 
     async def find(self, part: Outbound, since: datetime) -> Receipt | None:
         raise Rejected(f"Telegram cannot tell whether {part.key} was sent since {since:%H:%M}: it offers no look-up")

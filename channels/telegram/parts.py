@@ -86,6 +86,13 @@ def addressed(where: ThreadRef) -> dict[str, Any]:
     return room
 
 
+def link(where: ThreadRef) -> str | None:
+    """The address of a topic for those who are in its supergroup. Other chats have none that a bot could know."""
+    if where.thread is None or not where.room.startswith("-100"):
+        return None
+    return f"https://t.me/c/{where.room.removeprefix('-100')}/{where.thread}"
+
+
 def answering(message_id: str | None) -> dict[str, Any]:
     """A reply, or just a message when the one that it answers is gone."""
     if message_id is None or not message_id.isdigit():

@@ -9,13 +9,13 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from telegram import InputFile, InputMediaDocument, MessageEntity
 from telegram.error import TelegramError
 
-from channels.base import Attachment, Files, Outbound, Receipt, Rejected
+from channels.base import Attachment, Files, Outbound, Receipt, Rejected, TemporaryFailure
 from channels.split import divided
 from channels.telegram.client import Client
 from channels.telegram.errors import Refusal, timed_out, translate
@@ -68,7 +68,7 @@ class Sender:
         if not fits_text(text):
             text = next(divided(text, lambda part: fits_text(f"{part}\n\n…"), TEXT_UNITS)) + "\n\n…"
         place = {"chat_id": addressed(part.to)["chat_id"], "message_id": int(message_id), **keyboard(part.buttons)}
-        await self._client.turn(part.to.room, _lane(part))
+        await self._turn_to_edit(part)
         try:
             await self._edit(place, render(text), lane=_lane(part))
         except Refusal as refusal:
@@ -78,6 +78,12 @@ class Sender:
             raise translate(error, doing) from error
         except TimeoutError as error:
             raise timed_out(doing) from error
+
+    async def _turn_to_edit(self, part: Outbound) -> None:
+        if not part.spare:
+            await self._client.turn(part.to.room, _lane(part))
+        elif wait := self._client.may_go_now(part.to.room):
+            raise TemporaryFailure("other messages come first in this chat", retry_after=timedelta(seconds=wait))
 
     async def _edit(self, place: dict[str, Any], rendered: Rendered, *, lane: Lane) -> None:
         try:

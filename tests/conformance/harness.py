@@ -149,6 +149,13 @@ class SilentRig(Rig, Protocol):
     silent: frozenset[Kind]
 
 
+class MarkRig(Rig, Protocol):
+    """Needed for Capability.REACT."""
+
+    async def marks(self, where: ThreadRef, message_id: str) -> list[str]:
+        """The bot's reactions on a message, in the platform's form."""
+
+
 class CommandRig(Rig, Protocol):
     """Of a platform with commands of its own."""
 

@@ -140,6 +140,10 @@ class DiscordRig:
         options = {option.name: word for option, word in zip(spec.options, words, strict=False)}
         self.server.world.gives_command(_id(where), name, options)
 
+    async def marks(self, where: ThreadRef, message_id: str) -> list[str]:
+        """See `harness.MarkRig`."""
+        return list(self.server.world.reactions.get(message_id, ()))
+
     async def typing_shown(self, where: ThreadRef) -> bool:
         return _id(where) in self.server.world.typing
 

@@ -155,6 +155,10 @@ class SlackRig:
         seen = whispered + (answers if account == self.ada_account else [])
         return [Shown(message_id=message.get("ts", ""), text=seen_text(message)) for message in seen]
 
+    async def marks(self, where: ThreadRef, message_id: str) -> list[str]:
+        """See `harness.MarkRig`."""
+        return list(self.slack.methods.reactions.get((where.room, message_id), ()))
+
     async def typing_shown(self, where: ThreadRef) -> bool:
         key = (where.room, where.thread or "")
         session = self.slack.methods.streams.sessions.get(key, {})

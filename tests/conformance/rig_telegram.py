@@ -135,6 +135,10 @@ class TelegramRig:
             by_bot=message["from"]["id"] == self.world.bot["id"],
         )
 
+    async def marks(self, where: ThreadRef, message_id: str) -> list[str]:
+        """See `harness.MarkRig`."""
+        return list(self.world.reactions.get((_chat(where), int(message_id)), ()))
+
     async def typing_shown(self, where: ThreadRef) -> bool:
         until = self.world.actions.get((_chat(where), _topic(where)), 0.0)
         return bool(until > self.world.clock())

@@ -28,6 +28,7 @@ from channels.base import (
     DeliveryKey,
     Inbound,
     Kind,
+    Mark,
     OpenThread,
     Outbound,
     Rejected,
@@ -36,7 +37,7 @@ from channels.base import (
     Unavailable,
     UnknownOutcome,
 )
-from tests.conformance.harness import CannotDo, CommandRig, EphemeralRig, Fault, Rig, Shown, StreamingRig
+from tests.conformance.harness import CannotDo, CommandRig, EphemeralRig, Fault, MarkRig, Rig, Shown, StreamingRig
 
 RIGS = sorted(
     module.name.removeprefix("rig_")
@@ -639,6 +640,40 @@ async def test_a_connection_that_drops_loses_and_doubles_nothing(rig: Rig) -> No
         await rig.says(where, text)
     events = await rig.intake.wait_for(6, 15)
     assert sorted(event.text for event in events) == texts
+
+
+@conforms(proves=Capability.REACT)
+async def test_a_message_carries_one_mark_of_ours_at_a_time(rig: Rig) -> None:
+    marks = cast(MarkRig, rig).marks
+    where = await a_place(rig)
+    id = await rig.says(where, "do this too")
+    await rig.intake.wait_for(1)
+    react = functools.partial(rig.channel.react, where, id)
+    await react(Mark.WAITING)
+    waiting = await marks(where, id)
+    await react(Mark.TAKEN_IN, Mark.WAITING)
+    await react(Mark.TAKEN_IN, Mark.WAITING)  # its answer was lost, say
+    taken_in = await marks(where, id)
+    await react(Mark.REFUSED, Mark.TAKEN_IN)
+    refused = await marks(where, id)
+    assert [len(shown) for shown in (waiting, taken_in, refused)] == [1, 1, 1]
+    assert len({*waiting, *taken_in, *refused}) == 3
+    await react(None, Mark.REFUSED)
+    assert await marks(where, id) == []
+    await rig.says(where, "after")
+    assert _texts(await rig.intake.wait_for(2)) == ["do this too", "after"]  # nobody is told of our own marks
+    await rig.deletes(where, id)
+    with pytest.raises(Rejected):
+        await react(Mark.WAITING)
+
+
+@conforms()
+async def test_a_place_has_an_address_of_its_own_or_none(rig: Rig) -> None:
+    one = await a_place(rig)
+    other = await rig.channel.open_thread(OpenThread(key=DeliveryKey("open-1"), room=rig.room, title="Another"))
+    links = [await rig.channel.link(where) for where in (one, other)]
+    assert links == [None, None] or len(set(links)) == 2
+    assert all(link is None or link.startswith(("https://", "/t/")) for link in links)
 
 
 @pytest.mark.requirement("P1")

@@ -28,7 +28,7 @@ class RateLimits:
 
     def as_documented(self) -> None:
         """The limits that bots meet on Discord."""
-        self.rules = {"post": (5, 5.0), "edit": (5, 5.0), "delete": (5, 1.0)}
+        self.rules = {"post": (5, 5.0), "edit": (5, 5.0), "delete": (5, 1.0), "react": (1, 0.25)}
         self.overall_per_second = 50
 
     def take(self, bucket: str, major: str) -> tuple[dict[str, str], float, bool]:

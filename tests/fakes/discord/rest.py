@@ -59,6 +59,8 @@ class Rest:
             ("GET", message, "", self._message),
             ("PATCH", message, "edit", self._edit),
             ("DELETE", message, "delete", self._delete),
+            ("PUT", f"{message}/reactions/{{emoji}}/@me", "react", self._react),
+            ("DELETE", f"{message}/reactions/{{emoji}}/@me", "react", self._unreact),
             ("POST", f"{channel}/typing", "", self._typing),
             ("POST", f"{message}/threads", "", self._thread_under),
             ("POST", f"{channel}/threads", "", self._thread),
@@ -282,6 +284,16 @@ class Rest:
 
     async def _delete(self, request: web.Request) -> None:
         self._world.deletes(self._seen(request)["id"], self._found(request)["id"])
+
+    async def _react(self, request: web.Request) -> None:
+        message, emoji = self._found(request), request.match_info["emoji"]
+        if emoji.isascii():
+            raise Refusal(400, 10014, "Unknown Emoji")
+        self._world.bot_reacts(request.match_info["channel"], message["id"], emoji)
+
+    async def _unreact(self, request: web.Request) -> None:
+        message, emoji = self._found(request), request.match_info["emoji"]
+        self._world.reactions.get(message["id"], {}).pop(emoji, None)
 
     # --- interactions ------------------------------------------------------------------------
 

@@ -54,7 +54,7 @@ class World:
             "name": "Threadmill",
             "managed": True,
             "tags": {"bot_id": self.bot},
-            "permissions": str((1 << 10) | (1 << 11) | (1 << 15) | (1 << 16) | (1 << 35) | (1 << 38)),
+            "permissions": str((1 << 6) | (1 << 10) | (1 << 11) | (1 << 15) | (1 << 16) | (1 << 35) | (1 << 38)),
         }
         self.application_flags = 1 << 19
         self.interactions_endpoint: str | None = None
@@ -65,6 +65,7 @@ class World:
         self.room = self.new_channel("general")
         self.forum = self.new_channel("ideas", kind=FORUM)
         self.attachments_url = ""
+        self.reactions: dict[str, dict[str, None]] = {}  # the bot's own, by message
 
     # --- making things -----------------------------------------------------------------------
 
@@ -165,6 +166,13 @@ class World:
         if self.in_guild(channel_id):
             data["member"] = self._member(user_id, with_user=True)
         self.tell("MESSAGE_REACTION_ADD", data)
+
+    def bot_reacts(self, channel_id: str, message_id: str, emoji: str) -> None:
+        """The gateway tells the bot of its own reaction as well; putting it again changes nothing."""
+        mine = self.reactions.setdefault(message_id, {})
+        if emoji not in mine:
+            mine[emoji] = None
+            self.reacts(channel_id, message_id, emoji, by=self.bot)
 
     def presses(self, channel_id: str, message_id: str, custom_id: str, *, by: str | None = None) -> str:
         """A person presses a button; the interaction's id."""

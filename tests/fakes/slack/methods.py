@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -28,6 +29,8 @@ SCOPES = {
     "files.completeUploadExternal": "files:write",
     "files.info": "files:read",
     "assistant.threads.setStatus": "assistant:write",
+    "reactions.add": "reactions:write",
+    "reactions.remove": "reactions:write",
 }
 """What each method asks for."""
 
@@ -46,6 +49,7 @@ class Methods:
         self.scopes = set(ALL_SCOPES)
         self.socket_base = ""
         self.prompts: list[Json] = []
+        self.reactions: dict[tuple[str, str], list[str]] = {}  # the bot's own, by room and ts
         self.gone: set[str] = set()  # methods that this server does not have
 
     def call(self, method: str, args: Json) -> Json:
@@ -72,6 +76,9 @@ class Methods:
             "chat.appendStream": self.streams.append,
             "chat.stopStream": self.streams.stop,
             "agents.sessions.setStatus": self.streams.set_status,
+            "reactions.add": self._react,
+            "reactions.remove": self._unreact,
+            "chat.getPermalink": self._permalink,
         }
         if method not in known or method in self.gone:
             raise Refused("unknown_method", req_method=method)
@@ -112,6 +119,42 @@ class Methods:
             raise Refused("streaming_state_conflict")
         message = self._space.update(args)
         return {"channel": args["channel"], "ts": message["ts"], "text": message["text"], "message": message}
+
+    def _react(self, args: Json) -> Json:
+        names = self._reactions(args)
+        if args["name"] in names:
+            raise Refused("already_reacted")
+        names.append(args["name"])
+        item = {"type": "message", "channel": args["channel"], "ts": args["timestamp"]}
+        self._space.announce(
+            {
+                "type": "reaction_added",
+                "user": BOT,
+                "reaction": args["name"],
+                "item": item,
+                "event_ts": self._space.now(),
+            }
+        )
+        return {}
+
+    def _unreact(self, args: Json) -> Json:
+        names = self._reactions(args)
+        if args["name"] not in names:
+            raise Refused("no_reaction")
+        names.remove(args["name"])
+        return {}
+
+    def _reactions(self, args: Json) -> list[str]:
+        """The bot's reactions on a message."""
+        if not re.fullmatch(r"[a-z0-9_+'-]+", str(args.get("name", ""))):
+            raise Refused("invalid_name")
+        message = self._space.message(str(args.get("channel", "")), str(args.get("timestamp", "")))
+        return self.reactions.setdefault((args["channel"], message["ts"]), [])
+
+    def _permalink(self, args: Json) -> Json:
+        room, ts = str(args.get("channel", "")), str(args.get("message_ts", ""))
+        self._space.message(room, ts)
+        return {"channel": room, "permalink": f"https://fake.slack.com/archives/{room}/p{ts.replace('.', '')}"}
 
     def _history(self, args: Json) -> Json:
         room = self._readable(args)

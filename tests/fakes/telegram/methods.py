@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from telegram.constants import ReactionEmoji
+
 from tests.fakes.telegram.rules import (
     CAPTION_UNITS,
     TEXT_UNITS,
@@ -19,6 +21,8 @@ from tests.fakes.telegram.rules import (
 from tests.fakes.telegram.world import Chat, World
 
 Upload = tuple[str, bytes]
+
+_REACTIONS = {emoji.value for emoji in ReactionEmoji}  # the ones that need no premium
 
 
 @dataclass
@@ -151,6 +155,19 @@ class Methods:
     def do_delete_message(self, request: Request) -> Any:
         chat, message = self._own_message(request)
         del chat.messages[message["message_id"]]
+        return True
+
+    def do_set_message_reaction(self, request: Request) -> Any:
+        chat = self._chat(request)
+        message_id, wanted = request.number("message_id"), request.json("reaction", [])
+        if message_id not in chat.messages:
+            raise bad_request("message to react not found")
+        if len(wanted) > 1:
+            raise bad_request("REACTIONS_TOO_MANY")
+        emoji = [str(each.get("emoji")) for each in wanted if each.get("type") == "emoji"]
+        if not chat.takes_reactions or len(emoji) != len(wanted) or not set(emoji) <= _REACTIONS:
+            raise bad_request("REACTION_INVALID")
+        self.world.reactions[chat.id, message_id] = emoji
         return True
 
     def do_answer_callback_query(self, request: Request) -> Any:

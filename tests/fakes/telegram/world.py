@@ -38,6 +38,7 @@ class Chat:
     bot_rights: set[str] = field(default_factory=lambda: {"send", "can_manage_topics"})
     bot_is: str = "administrator"  # member, left, kicked; in a private chat kicked means blocked
     migrated_to: int | None = None
+    takes_reactions: bool = True
 
     def told(self) -> dict[str, Any]:
         told: dict[str, Any] = {"id": self.id, "type": self.type}
@@ -89,6 +90,7 @@ class World:
     files: dict[str, tuple[str, bytes]] = field(default_factory=dict)  # file_id -> (path, content)
     drafts: dict[tuple[int, int | None], dict[str, Any]] = field(default_factory=dict)
     drafts_shown: list[dict[str, Any]] = field(default_factory=list)
+    reactions: dict[tuple[int, int], list[str]] = field(default_factory=dict)  # the bot's own, by chat and message
     actions: dict[tuple[int, int | None], float] = field(default_factory=dict)
     answered: list[str] = field(default_factory=list)
     commands: list[dict[str, str]] = field(default_factory=list)
