@@ -4,12 +4,13 @@ A platform's module `channels/<kind>/connect.py` may export
 
     def checks(settings: Settings, name: ChannelName, rooms: Sequence[ThreadRef]) -> Sequence[Check]
     async def prove(settings: Settings) -> CheckResult
+    async def where_to_write(settings: Settings) -> str
     GUIDE: str
 
-`checks` are what `threadmill doctor` runs (`rooms` are the places that routes and monitors name), `prove` is the
-one round trip with which `threadmill init` shows that what was pasted works, and `GUIDE` tells a person, in
-Markdown, how to get the tokens. A check's id is `channel.<name>.<what>`. Whoever runs a check gives it a time-out
-and takes what it raises for a failure; a check never changes anything that a person would notice.
+`checks` are what `threadmill doctor` runs (`rooms` are the places that routes and monitors name), `prove` is what
+`threadmill init` tries a pasted token with, and `GUIDE` tells a person, in Markdown, how to get the tokens;
+`where_to_write`, once they work, how to meet the bot. A check's id is `channel.<name>.<what>`. Whoever runs a check
+gives it a time-out and takes what it raises for a failure; a check never changes anything that a person would notice.
 """
 
 from __future__ import annotations

@@ -1,20 +1,16 @@
 """The command line beside a running Threadmill: the real process, the real database, the real HTTP interface."""
 
 import json
-import os
-import pty
-import select
 import signal
 import stat
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from bot.cli.route import CHAT_COMMANDS
-from tests.cli_program import Started, environment, started, verb
+from tests.cli_program import Started, started, verb
+from tests.terminal import Terminal
 
 pytestmark = pytest.mark.slow
 
@@ -151,39 +147,9 @@ def test_a_second_one_is_refused_on_the_same_port_and_on_the_same_data(mill: Sta
     assert "Traceback" not in same_data.err
 
 
-class Terminal:
-    """`threadmill chat` on a terminal of its own."""
-
-    def __init__(self, mill: Started, thread: str) -> None:
-        self.shown = ""
-        self._pid, self._handle = pty.fork()
-        if self._pid == 0:
-            os.chdir(mill.folder)
-            words = [sys.executable, "-m", "bot", "chat", "--thread", thread]
-            os.execve(sys.executable, words, {**environment(mill.env), "TERM": "xterm", "NO_COLOR": "1"})  # noqa: S606
-
-    def type(self, keys: str) -> None:
-        os.write(self._handle, keys.encode())
-
-    def wait_for(self, text: str, seconds: float = 15.0) -> None:
-        """Read until `text` is shown; what stands before it is forgotten."""
-        until = time.monotonic() + seconds
-        while text not in self.shown:
-            ready, _, _ = select.select([self._handle], [], [], max(0.0, until - time.monotonic()))
-            assert ready, f"{text!r} was not shown, but: {self.shown!r}"
-            self.shown += os.read(self._handle, 4096).decode("utf-8", "replace")
-        self.shown = self.shown.partition(text)[2]
-
-    def wait(self) -> int:
-        """How it ended. The terminal is closed after it: earlier, that would be a hang-up."""
-        code = os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
-        os.close(self._handle)
-        return code
-
-
 def test_chat_on_a_terminal_streams_steers_stops_and_leaves(mill: Started) -> None:
     assert answers(mill, "say hello", thread="terminal") == ["hello"]  # so that a session is bound and watched
-    terminal = Terminal(mill, "terminal")
+    terminal = Terminal("chat", "--thread", "terminal", folder=mill.folder, env=mill.env)
     terminal.wait_for("hello")  # what was said before
     terminal.wait_for("› ")
     terminal.type("say good morning\n")

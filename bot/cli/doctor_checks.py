@@ -46,7 +46,7 @@ def models(config: Config) -> Sequence[Check]:
 def proofs(config: Config) -> Iterator[Check]:
     """One round trip with each platform that can prove itself."""
     for channel in config.channels.values():
-        module = _connect_module(channel.kind)
+        module = connect_module(channel.kind)
         prove = getattr(module, "prove", None)
         if prove is None:
             yield _said(f"channel.{channel.name}", skipped(f"the platform {channel.kind} cannot be tried from here"))
@@ -161,7 +161,7 @@ def _model(name: str, settings: ModelSettings) -> Check:
 
 
 def _channel(channel: ConfiguredChannel, config: Config) -> Iterator[Check]:
-    checks = getattr(_connect_module(channel.kind), "checks", None)
+    checks = getattr(connect_module(channel.kind), "checks", None)
     if checks is None:
         yield _said(f"channel.{channel.name}", skipped(f"the platform {channel.kind} brings no checks of its own"))
         return
@@ -169,7 +169,7 @@ def _channel(channel: ConfiguredChannel, config: Config) -> Iterator[Check]:
     yield from checks(channel.settings, channel.name, rooms)
 
 
-def _connect_module(kind: str) -> ModuleType | None:
+def connect_module(kind: str) -> ModuleType | None:
     """A platform's `connect` (see `channels.checks`); None when it has none."""
     name = f"channels.{kind}.connect"
     if find_spec(f"channels.{kind}") is None or find_spec(name) is None:

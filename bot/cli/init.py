@@ -6,6 +6,7 @@ be shown and versioned. Without a terminal everything comes from options and the
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Mapping
@@ -33,8 +34,16 @@ MODELS = ("anthropic", "openai", "local", "rehearsal")
 @click.option("--model-id", help="The provider's name of the model.")
 @click.option("--base-url", help="The model server's address, for --model local.")
 @click.option("--channel", "channels", multiple=True, help="Connect this platform; may be given several times.")
+@click.option(
+    "--channel-url", "addresses", multiple=True, metavar="CHANNEL=URL",
+    help="Another server for a platform: telegram=http://127.0.0.1:8081/bot for a Bot API server of your own.",
+)  # fmt: skip
 @click.option("--owner", "owners", multiple=True, metavar="ACCOUNT", help="Your account: telegram:42, slack:T1/U1.")
 @click.option("--timezone", help="Such as Europe/Berlin.")
+@click.option("--slack-manifest", is_flag=True, help="Only print the manifest of the Slack app, to paste it there.")
+@click.option(
+    "--public-url", metavar="URL", help="With --slack-manifest: Slack calls this address, without Socket Mode."
+)
 @click.option("--no-prove", is_flag=True, help="Do not try the connections.")
 def init(
     file: Path,
@@ -43,8 +52,11 @@ def init(
     model_id: str | None,
     base_url: str | None,
     channels: tuple[str, ...],
+    addresses: tuple[str, ...],
     owners: tuple[str, ...],
     timezone: str | None,
+    slack_manifest: bool,
+    public_url: str | None,
     no_prove: bool,
 ) -> None:
     """Ask a few questions, write config.toml and .env, and prove each connection.
@@ -52,13 +64,17 @@ def init(
     Without a terminal nothing is asked: options say what to write, and secrets are taken from the
     environment (ANTHROPIC_API_KEY, TELEGRAM_TOKEN, DISCORD_TOKEN, SLACK_BOT_TOKEN, SLACK_APP_TOKEN …).
     """
+    if slack_manifest:
+        from channels.slack.manifest import manifest
+
+        click.echo(json.dumps(manifest(address=public_url), indent=2))
+        return
     from bot.cli.init_files import Answers, write
-    from bot.cli.init_questions import ask
     from bot.config.kinds import kinds
 
     if file.exists() and not force:
         raise Failed(f"{file} is there already; --force overwrites it and keeps the old one as {file.name}.bak", code=2)
-    for channel in channels:
+    for channel in (*channels, *_by_channel(addresses)):
         if channel not in kinds():
             raise Failed(f"{channel!r} is no kind of channel; known: {', '.join(kinds())}", code=2)
     answers = Answers(
@@ -68,15 +84,35 @@ def init(
         channels=channels,
         owners=owners,
         timezone=timezone,
+        addresses=_by_channel(addresses),
     )
-    answers = ask(answers, os.environ) if sys.stdin.isatty() and sys.stderr.isatty() else answers.settled(os.environ)
+    if sys.stdin.isatty() and sys.stderr.isatty():
+        from bot.cli.init_questions import ask
+
+        try:
+            answers = ask(answers, os.environ)
+        except (KeyboardInterrupt, EOFError) as error:
+            raise Failed("stopped; nothing was written") from error
+    else:
+        answers = answers.settled(os.environ)
     files = write(file, answers)
     for written in files:
         click.echo(f"wrote {written}", err=True)
     _check(file, answers)
     if not no_prove:
-        prove(file)
+        prove(file, known=answers)
     click.echo(f"\nstart it: threadmill run{'' if file == Path('config.toml') else f' --config {file}'}", err=True)
+
+
+def _by_channel(addresses: tuple[str, ...]) -> dict[str, str]:
+    """What `--channel-url` says."""
+    pairs = [address.partition("=") for address in addresses]
+    for channel, _, url in pairs:
+        if not channel or not url.startswith(("https://", "http://")):
+            raise Failed(
+                f"--channel-url {channel}: write CHANNEL=URL, such as telegram=http://127.0.0.1:8081/bot", code=2
+            )
+    return {channel: url for channel, _, url in pairs}
 
 
 def _check(file: Path, answers: Answers) -> None:
@@ -94,8 +130,9 @@ def _check(file: Path, answers: Answers) -> None:
         raise Failed(f"not ready yet: {hint}, then run `threadmill doctor`") from error
 
 
-def prove(file: Path) -> None:
-    """A round trip with each model and platform. Raises Failed when one does not answer as it should."""
+def prove(file: Path, known: Answers | None = None) -> None:
+    """Try each model and platform, but not what is `known` to work from the questions. Raises Failed when one does
+    not answer as it should."""
     import asyncio
 
     from bot.cli import doctor_checks
@@ -104,7 +141,11 @@ def prove(file: Path) -> None:
     from channels.checks import Result
 
     config = load(file)
-    checks = [*doctor_checks.models(config), *doctor_checks.proofs(config)]
+    seen = {f"channel.{name}" for name in known.proven} if known is not None else set()
+    models = [] if known is not None and known.model_proven else doctor_checks.models(config)
+    checks = [*models, *(check for check in doctor_checks.proofs(config) if check.id not in seen)]
+    if not checks:
+        return
     click.echo("trying the connections …", err=True)
     broken = []
     for one in asyncio.run(run_checks(checks)):

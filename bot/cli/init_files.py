@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -28,6 +29,9 @@ class Answers:
     owners: tuple[str, ...] = ()
     timezone: str | None = None
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    addresses: Mapping[str, str] = field(default_factory=dict)  # base_url by channel, where it is another server
+    proven: tuple[str, ...] = ()  # channels whose round trip was seen
+    model_proven: bool = False
 
     def settled(self, environ: Mapping[str, str]) -> Answers:
         """With everything that was not said. The environment's own secrets stay where they are."""
@@ -67,16 +71,27 @@ def local_zone() -> str:
 
 
 def write(file: Path, answers: Answers) -> Sequence[Path]:
-    """Write the configuration and the secrets; the files that were written."""
-    if file.exists():
-        file.replace(file.with_name(file.name + ".bak"))
+    """Write the configuration and the secrets; the files that were written.
+
+    All of it lies ready beside its place before the first file takes its place, so that an interruption leaves
+    either nothing or, between two renames, the new secrets with the old configuration.
+    """
     file.parent.mkdir(parents=True, exist_ok=True)
-    _write_private(file, config_text(answers), 0o644)
-    if not answers.secrets:
-        return [file]
     env = file.parent / ".env"
-    _write_private(env, _env_text(env, answers.secrets), 0o600)
-    return [file, env]
+    texts = {env: (_env_text(env, answers.secrets), 0o600)} if answers.secrets else {}
+    texts[file] = (config_text(answers), 0o644)
+    parts = {target: target.with_name(f".{target.name}.part") for target in texts}
+    try:
+        for target, (text, mode) in texts.items():
+            _write_private(parts[target], text, mode)
+        if file.exists():
+            shutil.copy2(file, file.with_name(f"{file.name}.bak"))
+        for target, part in parts.items():
+            part.replace(target)
+    finally:
+        for part in parts.values():
+            part.unlink(missing_ok=True)
+    return [file, *(target for target in texts if target != file)]
 
 
 def config_text(answers: Answers) -> str:
@@ -89,7 +104,7 @@ def config_text(answers: Answers) -> str:
         f"timezone = {_quoted(answers.timezone or 'UTC')}",
         "",
         *_model(answers),
-        *(line for channel in answers.channels for line in _channel(channel)),
+        *(line for channel in answers.channels for line in _channel(channel, answers.addresses.get(channel))),
         *_people(answers),
     ]
     return "\n".join(pieces) + "\n"
@@ -112,9 +127,10 @@ def _model(answers: Answers) -> list[str]:
     return [*lines, ""]
 
 
-def _channel(channel: str) -> list[str]:
+def _channel(channel: str, address: str | None) -> list[str]:
     lines = [f"[channels.{channel}]"]
     lines += [f'{key} = "${{{variable}}}"' for key, variable in channel_secrets(channel)]
+    lines += [f"base_url = {_quoted(address)}"] if address else []
     return [*lines, ""]
 
 
@@ -154,11 +170,9 @@ def _single_quoted(value: str) -> str:
 
 
 def _write_private(file: Path, text: str, mode: int) -> None:
-    """Whole or not at all, and never readable by others on the way."""
-    part = file.with_name(f".{file.name}.part")
-    part.unlink(missing_ok=True)
-    handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    """A new file that others cannot read while it is being written."""
+    file.unlink(missing_ok=True)
+    handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(handle, "w", encoding="utf-8") as stream:
         stream.write(text)
-    part.chmod(mode)
-    part.replace(file)
+    file.chmod(mode)

@@ -90,6 +90,19 @@ async def prove(settings: Settings) -> CheckResult:
     return await inspection.servers()
 
 
+async def where_to_write(settings: Settings) -> str:
+    """How a person meets the bot: it must share a server with him."""
+    inspection = _Inspection(settings)
+    try:
+        application = await inspection.application()
+    except ChannelError:
+        return ""
+    return (
+        f"[Let the bot into your server]({invite_address(str(application.get('id')))}), if it is not there yet. Then"
+        " click on its name in the list of members and write to it, or mention it in a channel: `@bot 1234-5678`."
+    )
+
+
 def missing_permissions(bot: Mapping[str, Any], guild: Mapping[str, Any], room: Mapping[str, Any]) -> list[str]:
     """Which of the needed permissions a member has not in a room: roles, then the room's overwrites. Pure."""
     everybody_id = str(guild.get("id"))
@@ -129,6 +142,9 @@ class _Inspection:
             )
         return ok("the token has a token's form")
 
+    async def application(self) -> Any:
+        return await self._ask("/oauth2/applications/@me")
+
     async def token(self) -> CheckResult:
         try:
             me = await self._ask("/users/@me")
@@ -140,7 +156,7 @@ class _Inspection:
 
     async def message_content(self) -> CheckResult:
         try:
-            application = await self._ask("/oauth2/applications/@me")
+            application = await self.application()
         except ChannelError as error:
             return skipped(f"cannot be told: {error}")
         if "flags" in application and not int(application["flags"] or 0) & _MESSAGE_CONTENT:
@@ -152,7 +168,7 @@ class _Inspection:
 
     async def interactions(self) -> CheckResult:
         try:
-            application = await self._ask("/oauth2/applications/@me")
+            application = await self.application()
         except ChannelError as error:
             return skipped(f"cannot be told: {error}")
         address = application.get("interactions_endpoint_url")
@@ -191,7 +207,7 @@ class _Inspection:
     async def servers(self) -> CheckResult:
         try:
             guilds = await self._ask("/users/@me/guilds")
-            application = await self._ask("/oauth2/applications/@me")
+            application = await self.application()
         except ChannelError as error:
             return skipped(f"cannot be told: {error}")
         invite = invite_address(str(application.get("id")))
@@ -204,7 +220,7 @@ class _Inspection:
 
     async def commands(self) -> CheckResult:
         try:
-            application = await self._ask("/oauth2/applications/@me")
+            application = await self.application()
             declared = await self._ask(f"/applications/{application.get('id')}/commands")
         except ChannelError as error:
             return skipped(f"cannot be told: {error}")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 GUIDE = f"""\
 1. Open [this page]({creation_address()}), choose your workspace and press **Create**: the app gets exactly the
-   permissions that it needs.
+   permissions that it needs. (Or **From a manifest**, with what `threadmill init --slack-manifest` prints.)
 2. **Install App** → **Install to Workspace**. Copy the *Bot User OAuth Token* (`xoxb-…`): that is `bot_token`.
 3. **Basic Information** → **App-Level Tokens** → **Generate**, with the scope `connections:write`. Copy it
    (`xapp-…`): that is `app_token`.
@@ -60,6 +60,17 @@ async def prove(settings: Settings) -> CheckResult:
     return await inspection.bot_token()
 
 
+async def where_to_write(settings: Settings) -> str:
+    """How a person meets the bot."""
+    try:
+        name = await _Inspection(settings).name()
+    except ChannelError:
+        return ""
+    return (
+        f"In Slack, under **Apps**, choose *{name}* and write in **Messages**; or in a channel `/invite @{name}` first."
+    )
+
+
 class _Inspection:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -73,6 +84,10 @@ class _Inspection:
         if app is not None and not app.get_secret_value().startswith("xapp-"):
             return failed("app_token does not start with xapp-", "copy an app-level token from Basic Information")
         return ok("the tokens are of the right kinds")
+
+    async def name(self) -> str:
+        async with self._asking() as (client, calls):
+            return str((await calls.ask("say who the bot is", client.auth_test())).get("user"))
 
     async def bot_token(self) -> CheckResult:
         async with self._asking() as (client, calls):

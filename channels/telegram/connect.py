@@ -56,6 +56,15 @@ async def prove(settings: Settings) -> CheckResult:
     return await _Inspection(settings).token()
 
 
+async def where_to_write(settings: Settings) -> str:
+    """How a person meets the bot."""
+    try:
+        me = await _Inspection(settings).me()
+    except ChannelError:
+        return ""
+    return f"[Open the bot](https://t.me/{me.get('username')}), press **Start**, and write there."
+
+
 class _Inspection:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -65,9 +74,12 @@ class _Inspection:
             return warning("the token does not look like 123456:ABC-DEF", "copy it from BotFather again: /mybots")
         return ok("the token has a token's form")
 
+    async def me(self) -> dict[str, Any]:
+        return await self._ask("getMe")
+
     async def token(self) -> CheckResult:
         try:
-            me = await self._ask("getMe")
+            me = await self.me()
         except ChannelError as error:
             return failed(str(error), "copy the token from BotFather again, and check base_url")
         return ok(f"@{me.get('username')} ({me.get('id')})")
@@ -99,7 +111,7 @@ class _Inspection:
 
     async def privacy(self) -> CheckResult:
         try:
-            me = await self._ask("getMe")
+            me = await self.me()
         except ChannelError as error:
             return skipped(f"cannot be told: {error}")
         if not me.get("can_read_all_group_messages"):
@@ -111,7 +123,7 @@ class _Inspection:
 
     async def groups(self) -> CheckResult:
         try:
-            me = await self._ask("getMe")
+            me = await self.me()
         except ChannelError as error:
             return skipped(f"cannot be told: {error}")
         if me.get("can_join_groups") is False:
@@ -120,7 +132,7 @@ class _Inspection:
 
     async def topics(self) -> CheckResult:
         try:
-            me = await self._ask("getMe")
+            me = await self.me()
         except ChannelError as error:
             return skipped(f"cannot be told: {error}")
         if not me.get("has_topics_enabled"):
@@ -143,7 +155,7 @@ class _Inspection:
     async def room(self, room: ThreadRef) -> CheckResult:
         try:
             chat = await self._ask("getChat", chat_id=room.room)
-            me = await self._ask("getMe")
+            me = await self.me()
             member = await self._ask("getChatMember", chat_id=room.room, user_id=me.get("id"))
         except ChannelError as error:
             return failed(
