@@ -126,6 +126,7 @@ class NewMail:
     mode: QueueMode | None = None  # None: the session's
     attachments: tuple[Attachment, ...] = ()
     wants_answer: bool = False  # from a session that waits: what the turn that takes it in says is sent back
+    max_hops: int | None = None  # of the session that sends: how long a chain of messages it may go on with
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +154,7 @@ class StepKind(Enum):
     INPUT = "input"  # {"mail": [{"n", "kind", "text", "name", "session", "attachments"}…]}: taken in
     MODEL = "model"  # {"blocks": […], "stop", "detail"}: one model answer
     CALL = "call"  # {"call_id", "name", "arguments"}: a tool call has begun
-    RESULT = "result"  # {"call_id", "name", "text", "error": bool, "skipped": bool}: it ended
+    RESULT = "result"  # {"call_id", "name", "text", "error": bool, "skipped": bool, "limit"?}: it ended
     SUMMARY = "summary"  # {"messages": […], "answers": of this turn}: what stands for everything before it
     NOTE = "note"  # {"text"}: said by the runtime to people reading the history; not part of the conversation
 
@@ -263,7 +264,7 @@ class Spawn:
     workspace: str | None = None  # kind:name of another than its own
     mail: NewMail | None = None  # its first mail (session id is filled in)
     max_children: int | None = None  # of the parent
-    max_depth: int | None = None
+    deepest: int | None = None  # the greatest depth that the agents above allow
     max_per_minute: int | None = None  # of the parent's whole tree
 
 
@@ -274,7 +275,11 @@ class Spawned:
 
 
 class Refused(Exception):
-    """A limit or a rule says no. Its text names the limit and what to do."""
+    """A limit or a rule says no. Its text names the limit and what to do; `limit` is the key of the profile."""
+
+    def __init__(self, text: str, *, limit: str = "") -> None:
+        super().__init__(text)
+        self.limit = limit
 
 
 class Fenced(Exception):

@@ -69,19 +69,21 @@ class CallRunner:
     async def run(self, call: ToolCall, session: Session, *, begun_at: datetime, news: bool, now: datetime) -> NewStep:
         """The call's result. Raises Park, Fenced, and cancellation."""
         self._live.publish(session.id, "tool", {"call_id": call.id, "name": call.name, "arguments": call.arguments})
-        error = True
+        error, limit = True, ""
         try:
             text = await self._attempt(call, session, begun_at, news, now)
             error = False
-        except (ToolError, Refused, NotFound) as refused:
-            text = str(refused)
+        except (ToolError, Refused) as refused:
+            text, limit = str(refused), refused.limit
+        except NotFound as unknown:
+            text = str(unknown)
         except (Park, Fenced):
             raise
         except Exception as bug:
             log.exception("tool failed", tool=call.name)
             text = f"{call.name} failed by itself ({type(bug).__name__}). The operator's log has the details."
         self._live.publish(session.id, "tool_done", {"call_id": call.id, "name": call.name, "error": error})
-        return _result(call, text, error=error, started=now)
+        return _result(call, text, error=error, started=now, limit=limit)
 
     async def _attempt(self, call: ToolCall, session: Session, begun_at: datetime, news: bool, now: datetime) -> str:
         tool = self._checked(call)
@@ -119,6 +121,10 @@ def skipped(call: ToolCall, why: str, now: datetime) -> NewStep:
     return _result(call, why, error=True, started=now, skipped=True)
 
 
-def _result(call: ToolCall, text: str, *, error: bool, started: datetime, skipped: bool = False) -> NewStep:
+def _result(
+    call: ToolCall, text: str, *, error: bool, started: datetime, skipped: bool = False, limit: str = ""
+) -> NewStep:
     body = {"call_id": call.id, "name": call.name, "text": text, "error": error, "skipped": skipped}
+    if limit:
+        body["limit"] = limit  # for the audit log
     return NewStep(kind=StepKind.RESULT, body=body, started_at=started)

@@ -23,14 +23,16 @@ class Money:
         self._clock = clock
 
     async def check(self, profile: Profile, session: Session) -> None:
-        """A call is made only while there is money: so a budget is overspent by one call at the most.
+        """A call is made only while there is money, for the session and all below it together: so a budget is overspent
+        by the calls under way at the most, one of each session that runs.
 
         Raises OverBudget."""
-        budget = session.budget_usd if session.budget_usd is not None else profile.budget_usd
-        if budget is not None and session.spent_usd >= budget:
+        budget = self._rights.budget_of(session)
+        if budget is not None and session.tree_usd >= budget:
+            below = " with the sessions below it" if session.tree_usd > session.spent_usd else ""
             raise OverBudget(
-                f"This session has spent {session.spent_usd:.4f} of its {budget:g} USD, so it stopped. Raise budget_usd"
-                f" of the agent {profile.name}, or begin anew with /new."
+                f"This session has spent {session.tree_usd:.4f} of its {budget:g} USD{below}, so it stopped. Raise"
+                f" budget_usd of the agent {profile.name}, or begin anew with /new."
             )
         if profile.budget_usd_per_day is not None:
             spent = await self._journal.spent_today(profile.name, self._clock())

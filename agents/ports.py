@@ -41,6 +41,7 @@ class Profile:
     name: AgentName
     model: ModelName
     prompt: str
+    models: tuple[ModelName, ...] = ()  # others that its sessions may be spawned with
     description: str = ""
     tools: tuple[str, ...] = ()  # expanded: tool names, not groups
     spawns: tuple[AgentName, ...] = ()
@@ -48,7 +49,7 @@ class Profile:
     queue: QueueMode = QueueMode.STEER
     queue_limit: int = 50  # mails that wait
     debounce_seconds: float = 0.0
-    max_depth: int = 3
+    max_depth: int = 3  # generations of sessions below each of its own
     max_children: int = 5
     max_running: int | None = None  # turns of this agent at once, over all its sessions; others wait
     spawns_per_minute: int = 60  # in the whole tree of the session that spawns
@@ -63,6 +64,7 @@ class Profile:
     approve: tuple[str, ...] = ()  # tools whose calls a person must allow first
     escalate_to: tuple[str, ...] = ()  # people or roles who are asked next when nobody answers
     ping_pong_turns: int = 5  # rounds of messages with another session without a person in between
+    max_hops: int = 20  # messages in a row that sessions cause one another to send, without a person in between
     ask_timeout_seconds: float = 3600.0  # for each of them to answer
     workspace: str | None = None  # shared:<name>; None: each session has its own
     state: tuple[str, ...] = ("tree",)  # scopes of shared values: tree, agent, everyone

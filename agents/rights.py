@@ -1,12 +1,13 @@
 """What a session may do: its own profile, cut down to what every session above it may do.
 
-A child never has more than its parent: not a tool, not a call without asking where one above must ask, and not
-money when a session above has used up its own.
+A child never has more than its parent: not a tool, an agent to spawn, a model to choose or somebody to write to; not a
+call without asking where one above must ask; and no money when a session above has used up its own.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TypeVar
 
 from agents.base import Session
 from agents.ports import Profile, Profiles, Sessions
@@ -20,20 +21,14 @@ class Rights:
         self._sessions = sessions
 
     async def profile_of(self, session: Session) -> Profile | None:
-        """The profile with only the tools and addressees that everybody above has too, and asking first where anybody
-        above must. None: not configured any more."""
+        """The profile cut down to what everybody above has too, and asking first where anybody above must. None: not
+        configured any more."""
         profile = self._profiles.profile(session.agent)
         if profile is None or session.parent is None:
             return profile
-        tools, approve, state, addressees = profile.tools, profile.approve, profile.state, profile.may_message
         for ancestor in await self._above(session):
-            above = self._profiles.profile(ancestor.agent)
-            tools = tuple(tool for tool in tools if above is not None and tool in above.tools)
-            state = tuple(scope for scope in state if above is not None and scope in above.state)
-            addressees = tuple(agent for agent in addressees if above is not None and agent in above.may_message)
-            approve = (*approve, *(above.approve if above is not None else ()))
-        asked = tuple(dict.fromkeys(approve))
-        return replace(profile, tools=tools, approve=asked, state=state, may_message=addressees)
+            profile = _cut(profile, self._profiles.profile(ancestor.agent), session.depth - ancestor.depth)
+        return profile
 
     async def ancestor_without_money(self, session: Session) -> Session | None:
         """The nearest session above that has, with its tree, spent its budget."""
@@ -44,11 +39,19 @@ class Rights:
         return None
 
     def budget_of(self, session: Session) -> float | None:
-        """US dollars that a session may spend; None: no bound."""
-        if session.budget_usd is not None:
-            return session.budget_usd
+        """US dollars that a session and all below it may spend; None: no bound."""
         profile = self._profiles.profile(session.agent)
-        return profile.budget_usd if profile else None
+        bounds = [session.budget_usd, profile.budget_usd if profile else None]
+        return min((bound for bound in bounds if bound is not None), default=None)
+
+    async def money_left(self, session: Session) -> float | None:
+        """US dollars that something new below this session could spend at the most; None: no bound."""
+        left = [
+            budget - each.tree_usd
+            for each in [session, *await self._above(session)]
+            if (budget := self.budget_of(each)) is not None
+        ]
+        return max(0.0, min(left)) if left else None
 
     async def _above(self, session: Session) -> list[Session]:
         above: list[Session] = []
@@ -60,3 +63,28 @@ class Rights:
             above.append(found)
             parent = found.parent
         return above
+
+
+def _cut(profile: Profile, above: Profile | None, generations: int) -> Profile:
+    """A profile with nothing that an agent so many generations above it has not. None: it is not configured any more,
+    and gives nothing."""
+    if above is None:
+        return replace(profile, tools=(), spawns=(), models=(), state=(), may_message=(), max_depth=0)
+    return replace(
+        profile,
+        tools=_in_both(profile.tools, above.tools),
+        spawns=_in_both(profile.spawns, above.spawns),
+        models=_in_both(profile.models, (above.model, *above.models)),
+        state=_in_both(profile.state, above.state),
+        may_message=_in_both(profile.may_message, above.may_message),
+        approve=tuple(dict.fromkeys((*profile.approve, *above.approve))),
+        max_depth=max(0, min(profile.max_depth, above.max_depth - generations)),
+        spawns_per_minute=min(profile.spawns_per_minute, above.spawns_per_minute),
+    )
+
+
+_Name = TypeVar("_Name", bound=str)
+
+
+def _in_both(names: tuple[_Name, ...], allowed: tuple[_Name, ...]) -> tuple[_Name, ...]:
+    return tuple(name for name in names if name in allowed)

@@ -28,7 +28,9 @@ from agents.base import (
     State,
 )
 from agents.ports import Engine, Killed, Mailbox, Profile, Profiles, Sessions
+from agents.rights import Rights
 from agents.session import session_id
+from agents.spawning import check_agent, check_budget, check_label, check_model, check_timeout, workspace_of
 from channels.base import Account, Attachment, OpenThread, ThreadRef
 
 
@@ -92,14 +94,14 @@ class Team:
         self._profiles = profiles
         self._threads = threads
         self._clock = clock
+        self._rights = Rights(profiles, sessions)
 
     async def spawn(self, task: Task) -> Spawned:
         """Make a session and give it its task. Raises Refused that names the limit and what to do."""
         profile = self._wanted(task)
-        parent = self._profiles.profile(task.parent.agent) if task.parent else None
-        if parent is not None:
-            _refuse_others(parent, profile)
+        parent = await self._checked(task, profile)
         id = session_id(task.key)
+        workspace = workspace_of(task.workspace, id, task.parent, profile, parent)
         opening = self._opening(id, task, profile)
         mail = NewMail(
             key=MailKey(f"task:{task.key}"),
@@ -125,25 +127,23 @@ class Team:
             budget_usd=task.budget_usd,
             home=opening.home if opening else None,
             forked_from=task.parent.id if task.parent and task.fork else None,
-            workspace=_workspace(task, profile, parent),
+            workspace=workspace,
             mail=mail,
-            max_children=parent.max_children if parent else None,
-            max_depth=parent.max_depth if parent else None,
-            max_per_minute=parent.spawns_per_minute if parent else None,
         )
+        if task.parent is not None and parent is not None:
+            spawn = _limited(spawn, task.parent, parent)
         return await self._sessions.spawn(spawn, self._clock(), opening.request if opening else None)
 
     async def hand_over(self, session: Session, agent: AgentName, note: str, home: ThreadRef, *, key: str) -> Spawned:
         """Make a session of `agent` that goes on with this session's conversation in its thread. Raises Refused."""
         task = Task(key=key, agent=agent, text=note, owner=session.owner, owner_name=session.owner_name, parent=session)
         profile = self._wanted(task)
-        parent = self._profiles.profile(session.agent)
-        if parent is None:
-            raise Refused(f"the agent {session.agent} is not configured any more, so it cannot hand over.")
-        _refuse_others(parent, profile)
+        parent = await self._checked(task, profile)
+        assert parent is not None
+        id = session_id(key)
         mail = NewMail(
             key=MailKey(f"task:{key}"),
-            session=session_id(key),
+            session=id,
             kind=MailKind.AGENT,
             text=f"I hand this thread over to you. {note}",
             sender_name=session.label,
@@ -158,13 +158,10 @@ class Team:
             parent=session.id,
             home=home,
             forked_from=session.id,
-            workspace=_workspace(task, profile, parent),
+            workspace=workspace_of(None, id, session, profile, parent),
             mail=mail,
-            max_children=parent.max_children,
-            max_depth=parent.max_depth,
-            max_per_minute=parent.spawns_per_minute,
         )
-        return await self._sessions.spawn(spawn, self._clock())
+        return await self._sessions.spawn(_limited(spawn, session, parent), self._clock())
 
     async def begin(self, task: Task, home: ThreadRef) -> Spawned:
         """Make a session that is bound to a place that is there already."""
@@ -212,8 +209,19 @@ class Team:
                 self._engine.abort(session.id)
         return posted
 
-    async def steer(self, session: Session, text: str, *, by: str, key: str, account: Account | None = None) -> Posted:
-        """A note that joins the running turn at its next step, or begins one."""
+    async def steer(
+        self,
+        session: Session,
+        text: str,
+        *,
+        by: str,
+        key: str,
+        account: Account | None = None,
+        from_session: SessionId | None = None,
+        max_hops: int | None = None,
+    ) -> Posted:
+        """A note that joins the running turn at its next step, or begins one. Raises Refused when sessions have caused
+        one another to write for too long."""
         mail = NewMail(
             key=MailKey(f"steer:{key}"),
             session=session.id,
@@ -221,6 +229,8 @@ class Team:
             text=text,
             sender=account,
             sender_name=by,
+            from_session=from_session,
+            max_hops=max_hops,
         )
         return await self.post(mail, session)
 
@@ -245,6 +255,23 @@ class Team:
             raise Refused(f"there is no agent {task.agent!r}; there are: {', '.join(self._profiles.names())}.")
         return profile
 
+    async def _checked(self, task: Task, wanted: Profile) -> Profile | None:
+        """The profile of the session that spawns, as it applies now. Raises Refused when the task asks for more than
+        may be given."""
+        check_label(task.label, self._profiles.names())
+        check_timeout(task.timeout_seconds, wanted)
+        if task.parent is None:
+            check_budget(task.budget_usd, wanted, None)
+            return None
+        parent = await self._rights.profile_of(task.parent)
+        if parent is None:
+            raise Refused(f"the agent {task.parent.agent} is not configured any more, so it cannot spawn.")
+        check_agent(parent, wanted)
+        check_model(task.model, wanted, parent)
+        if task.budget_usd is not None:
+            check_budget(task.budget_usd, wanted, await self._rights.money_left(task.parent))
+        return parent
+
     def _opening(self, id: SessionId, task: Task, profile: Profile) -> Opening | None:
         if not task.thread or task.near is None:
             return None
@@ -257,36 +284,14 @@ class Team:
         return self._threads.opening(id, task.near, title[:90], first if task.parent else "", task.anchor)
 
 
-def _workspace(task: Task, profile: Profile, above: Profile | None) -> str | None:
-    """Where a child works. It reaches no shared workspace that the one who spawns it may not use."""
-    if task.parent is None or above is None:
-        return None
-    works_in = task.parent.workspace or (above.workspace if task.parent.parent is None else None)
-    match task.workspace:
-        case "own":
-            return None
-        case "parent":
-            return works_in or f"session:{task.parent.id}"
-        case None:
-            return profile.workspace if profile.workspace in (works_in, above.workspace) else None
-        case shared if shared in (works_in, above.workspace):
-            return shared
-        case other:
-            allowed = above.workspace or works_in or "none"
-            raise Refused(
-                f"the agent {above.name} may not use the workspace {other!r}; its shared workspace: {allowed}."
-                " Take own or parent, or ask the operator to set `workspace` in its profile."
-            )
-
-
-def _refuse_others(parent: Profile, wanted: Profile) -> None:
-    """Raises Refused when the agent `parent` may not spawn (or hand over to) `wanted`."""
-    if wanted.name not in parent.spawns:
-        allowed = ", ".join(parent.spawns) or "none"
-        raise Refused(
-            f"the agent {parent.name} may not spawn {wanted.name}; it may spawn: {allowed}."
-            " The operator can add it to `spawns` of its profile."
-        )
+def _limited(spawn: Spawn, session: Session, profile: Profile) -> Spawn:
+    """With the limits of the session that spawns: the store counts what there is in the transaction that adds to it."""
+    return replace(
+        spawn,
+        max_children=profile.max_children,
+        deepest=session.depth + profile.max_depth,
+        max_per_minute=profile.spawns_per_minute,
+    )
 
 
 def first_line(text: str, length: int = 60) -> str:

@@ -207,7 +207,7 @@ class Application:
             [
                 AskHumanTool(asker),
                 HandoffTool(team, sessions, speaker),
-                *_session_tools(team, sessions, stores.mailbox, self.journal, models),
+                *_session_tools(team, sessions, stores.mailbox, self.journal),
                 WebFetchTool(fetcher),
                 ScheduleTool(self.monitors, sessions, current, config.bot.timezone),
                 *keeping_tools(config, database, skills := Skills(config.bot.skills)),
@@ -426,11 +426,9 @@ def _monitors(config: Config, store: SqliteMonitors, clock: Callable[[], datetim
     return Monitors(parts), fetcher
 
 
-def _session_tools(
-    team: Team, sessions: Sessions, mailbox: Mailbox, journal: Journal, models: ModelChain
-) -> Sequence[Tool]:
+def _session_tools(team: Team, sessions: Sessions, mailbox: Mailbox, journal: Journal) -> Sequence[Tool]:
     return [
-        SpawnTool(team, lambda: [info.name for info in models.infos()]),
+        SpawnTool(team),
         SubagentsTool(team, sessions),
         SendTool(team, sessions, mailbox),
         ListTool(sessions, journal),

@@ -34,7 +34,7 @@ from agents.base import (
 from agents.ports import Signals
 from agents.session import Move, moved, turn_id
 from channels.base import Outbound, ThreadRef
-from storage import audit, outbox, rows
+from storage import audit, hops, outbox, rows
 from storage.database import Database, from_nano, from_us, to_nano, to_us
 from storage.session_ends import ENDED_BY, answer_turn, finish
 from storage.sql import load
@@ -210,7 +210,10 @@ def _activate(
         },
     ).fetchone()
     if begun is None:
-        tx.execute(SQL["insert_turn"], {"id": turn, "session": id, "epoch": claimed["epoch"], "now": to_us(now)})
+        begun_with = {"id": turn, "session": id, "epoch": claimed["epoch"], "hops": hops.begun_with(taking)}
+        tx.execute(SQL["insert_turn"], {**begun_with, "now": to_us(now)})
+    elif taking:
+        hops.joined(tx, turn, taking)
     claim = Claim(session=id, epoch=Epoch(claimed["epoch"]), turn=turn)
     if not interrupted:
         _take_in(tx, claim, taking, now)
@@ -349,7 +352,11 @@ def _write(
                 action="tool",
                 resource=str(step.body["name"]),
                 session=claim.session,
-                detail={"error": step.body["error"], "skipped": step.body.get("skipped", False)},
+                detail={
+                    "error": step.body["error"],
+                    "skipped": step.body.get("skipped", False),
+                    **({"limit": step.body["limit"]} if "limit" in step.body else {}),
+                },
             )
     for message in say:
         outbox.enqueue(tx, message, session=claim.session, turn=claim.turn, now=now)
@@ -378,6 +385,8 @@ def _account_for(tx: sqlite3.Connection, row: sqlite3.Row, step: NewStep, now: d
 def _go_on(tx: sqlite3.Connection, claim: Claim, row: sqlite3.Row, now: datetime, doing: str) -> Committed:
     taking = [] if row["stopping"] else _joining(tx, row)
     taken = _take_in(tx, claim, taking, now)
+    if taking:
+        hops.joined(tx, claim.turn, taking)
     progress = {"id": claim.session, "now": to_us(now), "doing": doing, **_answer(taking, row, fresh=False)}
     tx.execute(SQL["progressed"], progress)
     after = tx.execute(SQL["session"], {"id": claim.session}).fetchone()

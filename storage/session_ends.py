@@ -14,7 +14,7 @@ from datetime import datetime
 from agents.base import Ended, Outcome, SessionId, State
 from agents.session import Move, moved
 from channels.base import DeliveryKey, Outbound
-from storage import audit, outbox, rows
+from storage import audit, hops, outbox, rows
 from storage.database import to_us
 from storage.sql import load
 
@@ -99,7 +99,7 @@ def _post_answer(
     key = answer_key(mail["key"])
     if asker is None or asker["state"] == "ended" or tx.execute(SQL["mail_known"], {"key": key}).fetchone():
         return []
-    _insert(tx, row, asker["id"], key, "answer", text, now)
+    _insert(tx, row, asker["id"], key, "answer", text, now, far=mail["hops"])
     audit.append(
         tx,
         at=now,
@@ -112,7 +112,9 @@ def _post_answer(
     return [SessionId(asker["id"])]
 
 
-def _insert(tx: sqlite3.Connection, row: sqlite3.Row, to: str, key: str, kind: str, text: str, now: datetime) -> None:
+def _insert(
+    tx: sqlite3.Connection, row: sqlite3.Row, to: str, key: str, kind: str, text: str, now: datetime, *, far: int
+) -> None:
     """Mail from a session that ends, or whose turn does, to another."""
     tx.execute(
         SQL["insert_mail"],
@@ -130,6 +132,7 @@ def _insert(tx: sqlite3.Connection, row: sqlite3.Row, to: str, key: str, kind: s
             "reply_to": None,
             "attachments": None,
             "wants_answer": False,
+            "hops": far,
             "now": to_us(now),
         },
     )
@@ -145,7 +148,7 @@ def tell_parent(tx: sqlite3.Connection, row: sqlite3.Row, ended: Ended, result: 
     key = f"result:{row['id']}"
     if tx.execute(SQL["mail_known"], {"key": key}).fetchone():
         return Told()
-    _insert(tx, row, above["id"], key, "result", text, now)
+    _insert(tx, row, above["id"], key, "result", text, now, far=hops.of_result(tx, row))
     return Told(woken=[SessionId(above["id"])])
 
 

@@ -27,7 +27,7 @@ from agents.base import (
 from agents.ports import Killed, Signals
 from agents.session import session_id
 from channels.base import OpenThread, ThreadRef
-from storage import audit, outbox, rows
+from storage import audit, hops, outbox, rows
 from storage.database import Database, to_nano, to_us
 from storage.session_ends import Told, answer_key, end_row, finish, tell_parent
 from storage.sql import load
@@ -211,8 +211,11 @@ def bind(tx: sqlite3.Connection, session: str, where: ThreadRef, now: datetime) 
     tx.execute(SQL["bind"], {"place": where.key, "session": session, "now": to_us(now)})
 
 
-def put_mail(tx: sqlite3.Connection, mail: NewMail, now: datetime, limit: int) -> Posted:
-    """Put mail into a box, within somebody's transaction."""
+def put_mail(
+    tx: sqlite3.Connection, mail: NewMail, now: datetime, limit: int, *, parent: sqlite3.Row | None = None
+) -> Posted:
+    """Put mail into a box, within somebody's transaction; `parent`: it is the task of a session that this one spawns.
+    Raises Refused when the chain of messages that led to it is too long."""
     if tx.execute(SQL["mail_known"], {"key": mail.key}).fetchone():
         return Posted.KNOWN
     sender = _row(tx, mail.from_session) if mail.from_session else None
@@ -223,6 +226,7 @@ def put_mail(tx: sqlite3.Connection, mail: NewMail, now: datetime, limit: int) -
         return Posted.ENDED
     if tx.execute(SQL["mail_waiting_count"], {"session": mail.session}).fetchone()[0] >= limit:
         return Posted.FULL
+    far = hops.of_mail(tx, mail, sender) if parent is None else hops.of_task(tx, parent)
     tx.execute(
         SQL["insert_mail"],
         {
@@ -239,18 +243,19 @@ def put_mail(tx: sqlite3.Connection, mail: NewMail, now: datetime, limit: int) -
             "reply_to": mail.reply_to,
             "attachments": rows.attachments_json(mail.attachments),
             "wants_answer": mail.wants_answer,
+            "hops": far,
             "now": to_us(now),
         },
     )
-    if mail.kind is MailKind.AGENT:
+    if mail.from_session is not None:
         audit.append(
             tx,
             at=now,
             actor=f"session:{mail.from_session}",
-            action="message",
+            action="steer" if mail.kind is MailKind.STEER else "message",
             resource=row["label"],
             session=mail.session,
-            detail={"from": mail.from_session, "answer": mail.wants_answer},
+            detail={"from": mail.from_session, "answer": mail.wants_answer, "hops": far},
         )
     if mail.inbox is not None:
         tx.execute(INBOX["mark_routed"], {"n": mail.inbox, "session": mail.session})
@@ -304,7 +309,7 @@ def make_session(tx: sqlite3.Connection, spawn: Spawn, opening: OpenThread | Non
         if opening is not None:
             outbox.enqueue_opening(tx, opening, spawn.home, session=id, now=now)
     if spawn.mail is not None:
-        put_mail(tx, spawn.mail, now, limit=1)
+        put_mail(tx, spawn.mail, now, limit=1, parent=parent)
     audit.append(
         tx,
         at=now,
@@ -325,16 +330,18 @@ def _living_parent(tx: sqlite3.Connection, spawn: Spawn, now: datetime) -> sqlit
     parent = _row(tx, spawn.parent)
     if parent is None or parent["state"] == "ended":
         raise Refused(f"the session {spawn.parent} that spawns has ended: nothing can be spawned under it")
-    if spawn.max_depth is not None and parent["depth"] + 1 > spawn.max_depth:
+    if spawn.deepest is not None and parent["depth"] + 1 > spawn.deepest:
         raise Refused(
-            f"{parent['label']} is {parent['depth']} deep and max_depth is {spawn.max_depth}:"
-            " do the task yourself, or raise max_depth in the agent's profile"
+            f"{parent['label']} is {parent['depth']} deep, and max_depth of its agent and of those above it allow"
+            f" {spawn.deepest}: do the task yourself, or ask the operator to raise max_depth",
+            limit="max_depth",
         )
     living = tx.execute(SQL["living_children"], {"id": spawn.parent}).fetchone()[0]
     if spawn.max_children is not None and living >= spawn.max_children:
         raise Refused(
             f"{parent['label']} has {living} living children and max_children is {spawn.max_children}:"
-            " wait for one to end, kill one, or raise max_children in the agent's profile"
+            " wait for one to end, kill one, or raise max_children in the agent's profile",
+            limit="max_children",
         )
     if spawn.max_per_minute is not None:
         since = {"root": parent["root"], "since": to_us(now - timedelta(minutes=1))}
@@ -342,7 +349,8 @@ def _living_parent(tx: sqlite3.Connection, spawn: Spawn, now: datetime) -> sqlit
         if lately >= spawn.max_per_minute:
             raise Refused(
                 f"this tree has spawned {lately} sessions within a minute and spawns_per_minute is"
-                f" {spawn.max_per_minute}: wait a minute, or raise it in the agent's profile"
+                f" {spawn.max_per_minute}: wait a minute, or raise it in the agent's profile",
+                limit="spawns_per_minute",
             )
     return parent
 

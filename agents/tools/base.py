@@ -20,7 +20,12 @@ from agents.ports import Profile
 
 
 class ToolError(Exception):
-    """The call failed. Its text is for the model: what happened, and what to do instead."""
+    """The call failed. Its text is for the model: what happened, and what to do instead. `limit` is the key of the
+    profile that said no, if one did."""
+
+    def __init__(self, text: str, *, limit: str = "") -> None:
+        super().__init__(text)
+        self.limit = limit
 
 
 class Park(Exception):

@@ -6,7 +6,7 @@ above, beside and below it), and beyond that only the agents that its profile's 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import ClassVar, Literal
 
@@ -28,7 +28,7 @@ class SpawnArguments(BaseModel):
     label: str | None = Field(
         default=None, pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$", description="A name to address it by, such as prices-eu."
     )
-    model: str | None = Field(default=None, description="Another of the configured models.")
+    model: str | None = Field(default=None, description="Another model than its own, where its profile allows it.")
     mode: Literal["run", "session"] = Field(
         default="run", description="run: one task, then it ends and its result comes to you; session: it lives on."
     )
@@ -38,6 +38,9 @@ class SpawnArguments(BaseModel):
     )
     timeout_seconds: int | None = Field(
         default=None, ge=1, le=86_400, description="The longest one of its turns may take."
+    )
+    budget_usd: float | None = Field(
+        default=None, gt=0, le=100_000, description="What it may spend, with all that it spawns, in US dollars."
     )
     workspace: str | None = Field(
         default=None,
@@ -58,13 +61,10 @@ class SpawnTool:
     repeatable: ClassVar[bool] = True  # the session's key is the call's
     timeout_seconds: ClassVar[float] = 30.0
 
-    def __init__(self, team: Team, models: Callable[[], Sequence[str]]) -> None:
+    def __init__(self, team: Team) -> None:
         self._team = team
-        self._models = models
 
     async def run(self, call: Call, arguments: SpawnArguments) -> str:
-        if arguments.model is not None and arguments.model not in self._models():
-            raise ToolError(f"there is no model {arguments.model!r}; there are: {', '.join(self._models())}.")
         spawned = await self._team.spawn(
             Task(
                 key=f"spawn:{call.key}",
@@ -77,6 +77,7 @@ class SpawnTool:
                 mode=Mode(arguments.mode),
                 model=arguments.model,
                 timeout_seconds=arguments.timeout_seconds,
+                budget_usd=arguments.budget_usd,
                 near=call.session.home,
                 thread=arguments.thread,
                 fork=arguments.context == "fork",
@@ -140,7 +141,8 @@ class SendTool:
         if rounds >= call.profile.ping_pong_turns:
             raise ToolError(
                 f"you and {target.label} have written to each other {rounds} times without a person in between, and"
-                " ping_pong_turns allows no more: bring what you have to an end, or ask a person."
+                " ping_pong_turns allows no more: bring what you have to an end, or ask a person.",
+                limit="ping_pong_turns",
             )
         mail = NewMail(
             key=key,
@@ -150,6 +152,7 @@ class SendTool:
             sender_name=call.session.label,
             from_session=call.session.id,
             wants_answer=waits,
+            max_hops=call.profile.max_hops,
         )
         posted = await self._team.post(mail)
         if posted is Posted.FULL:

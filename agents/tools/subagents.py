@@ -11,7 +11,7 @@ from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from agents.base import Ended, Session, State
+from agents.base import Ended, Mode, Posted, Session, State
 from agents.ports import Sessions
 from agents.team import Team
 from agents.tools.base import Call, Park, ToolError
@@ -22,7 +22,8 @@ class SubagentsArguments(BaseModel):
     model_config = ConfigDict(extra="forbid")
     action: Literal["list", "steer", "kill", "wait"]
     target: str = Field(
-        default="all", description="A child's label or id; for kill and wait also `all`, for wait `any`."
+        default="all",
+        description="A child's label or id; for kill `all`; for wait `all` or `any` of those with the mode run.",
     )
     message: str | None = Field(default=None, max_length=20_000, description="The note, for steer.")
     timeout_seconds: int = Field(default=300, ge=1, le=86_400, description="The longest wait.")
@@ -62,8 +63,21 @@ class SubagentsTool:
         child = _one(below, arguments.target)
         if child.state is State.ENDED:
             raise ToolError(f"{child.label} has ended: it cannot be steered. Its result was sent to you.")
-        await self._team.steer(child, arguments.message, by=call.session.label, key=call.key)
-        return f"{child.label} gets the note at its next step."
+        posted = await self._team.steer(
+            child,
+            arguments.message,
+            by=call.session.label,
+            key=call.key,
+            from_session=call.session.id,
+            max_hops=call.profile.max_hops,
+        )
+        match posted:
+            case Posted.ENDED:
+                raise ToolError(f"{child.label} has just ended: the note did not reach it. Its result is sent to you.")
+            case Posted.FULL:
+                raise ToolError(f"the queue of {child.label} is full: wait until it has worked some of it off.")
+            case Posted.QUEUED | Posted.KNOWN:
+                return f"{child.label} gets the note at its next step."
 
     async def _kill(self, call: Call, below: list[Session], arguments: SubagentsArguments) -> str:
         if arguments.target == "all":
@@ -78,11 +92,12 @@ class SubagentsTool:
         return f"Killed: {', '.join(killed)}." if killed else "Nobody was alive."
 
     def _wait(self, call: Call, below: list[Session], arguments: SubagentsArguments) -> str:
-        children = [child for child in below if child.parent == call.session.id]
+        # Who lives on does not end by itself: it is waited for by name only.
+        children = [child for child in below if child.parent == call.session.id and child.mode is Mode.RUN]
         one = arguments.target not in ("all", "any")
         waited = [_one(below, arguments.target)] if one else children
         if not waited:
-            return "You have spawned nobody."
+            return "There is nobody to wait for: you have spawned nobody with the mode run."
         ended = [child for child in waited if child.state is State.ENDED]
         enough = bool(ended) if arguments.target == "any" else len(ended) == len(waited)
         until = call.begun_at + timedelta(seconds=arguments.timeout_seconds)

@@ -79,6 +79,7 @@ def _profile(name: str, agent: AgentTable) -> Profile:
     return Profile(
         name=AgentName(name),
         model=ModelName(agent.model),
+        models=tuple(ModelName(name) for name in agent.models),
         prompt=agent.prompt,
         description=agent.description,
         tools=expanded([*agent.tools, *(["skills"] if agent.skills else [])]),
@@ -102,6 +103,7 @@ def _profile(name: str, agent: AgentTable) -> Profile:
         approve=expanded(agent.approve),
         escalate_to=tuple(agent.escalate_to),
         ping_pong_turns=agent.ping_pong_turns,
+        max_hops=agent.max_hops,
         ask_timeout_seconds=agent.ask_timeout_seconds,
         workspace=None if agent.workspace == "own" else agent.workspace,
         state=tuple(agent.state),

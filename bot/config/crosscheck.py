@@ -106,10 +106,12 @@ def _circle(start: str, settings: Mapping[str, ModelSettings]) -> list[str]:
 
 def _agent(at: Path, agent: AgentTable, names: Names, known: Collection[str]) -> Iterator[Problem]:
     yield from _name((*at, "model"), "model", agent.model, names.models)
+    for index, model in enumerate(agent.models):
+        yield from _name((*at, "models", index), "model", model, names.models)
     for key in ("spawns", "may_message"):
         for index, other in enumerate(getattr(agent, key)):
             yield from _name((*at, key, index), "agent", other, names.agents)
-    for key in ("tools", "spawns", "may_message", "approve", "escalate_to"):
+    for key in ("models", "tools", "spawns", "may_message", "approve", "escalate_to"):
         yield from _twice((*at, key), getattr(agent, key))
     for key in ("tools", "approve"):
         for index, tool in enumerate(getattr(agent, key)):

@@ -145,6 +145,9 @@ class AgentTable(_Table):
     """An agent: its prompt and everything that it may do."""
 
     model: str = Field(default="default", description="One of [models].")
+    models: list[str] = Field(
+        default_factory=list, max_length=50, description="Other models that its sessions may be spawned with."
+    )
     prompt: Words = Field(description="Who it is and how it works: the system prompt.")
     description: str = Field(
         default="", max_length=1000, description="What it is good at, for people and other agents."
@@ -206,6 +209,12 @@ class AgentTable(_Table):
     )
     ping_pong_turns: int = Field(
         default=5, ge=1, le=1000, description="Rounds of messages with another session without a person in between."
+    )
+    max_hops: int = Field(
+        default=20,
+        ge=1,
+        le=10_000,
+        description="Messages in a row that sessions may cause one another to send without a person in between.",
     )
     ask_timeout_seconds: float = Field(
         default=3600.0, ge=10, le=604_800, description="How long each of them has to answer; reminded after half of it."

@@ -77,25 +77,37 @@ update sessions set home = :place where id = :session
 
 -- name: insert_mail
 insert into mail (key, session, kind, mode, text, sender, sender_name, from_session, inbox, place, reply_to, attachments,
-    wants_answer, created_at)
+    wants_answer, hops, created_at)
 values (:key, :session, :kind, :mode, :text, :sender, :sender_name, :from_session, :inbox, :place, :reply_to, :attachments,
-    :wants_answer, :now)
+    :wants_answer, :hops, :now)
+
+-- name: hops_of_turn
+select hops from turns where id = :id
+
+-- name: hops_of_first_mail
+select hops from mail where session = :session order by n limit 1
+
+-- name: set_hops
+update turns set hops = :hops where id = :id
+
+-- name: raise_hops
+update turns set hops = max(hops, :hops) where id = :id
 
 -- name: mail_known
 select 1 from mail where key = :key
 
 -- name: unanswered_of_turn
-select key, from_session from mail where turn = :turn and session = :session and wants_answer
+select key, from_session, hops from mail where turn = :turn and session = :session and wants_answer
 
 -- name: unanswered_waiting
-select key, from_session from mail where session = :session and state = 'waiting' and wants_answer
+select key, from_session, hops from mail where session = :session and state = 'waiting' and wants_answer
 
 -- name: exchanged
 with since as (
     select coalesce(max(n), 0) as n from (
-        select max(n) as n from mail where session = :one and kind in ('person', 'steer', 'retry')
+        select max(n) as n from mail where session = :one and kind in ('person', 'steer', 'retry') and from_session is null
         union all
-        select max(n) from mail where session = :other and kind in ('person', 'steer', 'retry'))
+        select max(n) from mail where session = :other and kind in ('person', 'steer', 'retry') and from_session is null)
 )
 select min(
     (select count(*) from mail where session = :one and from_session = :other and kind = 'agent' and n > (select n from since)),
@@ -132,7 +144,7 @@ update sessions set epoch = epoch + 1, holder = :holder, state = :state, turn = 
 where id = :id returning *
 
 -- name: insert_turn
-insert into turns (id, session, epoch, started_at) values (:id, :session, :epoch, :now)
+insert into turns (id, session, epoch, hops, started_at) values (:id, :session, :epoch, :hops, :now)
 
 -- name: end_turn_row
 update turns set ended_at = :now, outcome = :outcome where id = :id

@@ -113,14 +113,6 @@ async def test_a_session_that_was_killed_sends_nothing_any_more(tmp_path: Path) 
             await here.team.post(mail)
 
 
-async def test_a_label_takes_nothing_that_is_meant_for_an_id(tmp_path: Path) -> None:
-    async with world(tmp_path, runs=False) as here:
-        first = await run_session(here, "say one")
-        second = await run_session(here, "say two", label=first.id)
-        assert (await here.sessions.find(first.id)).id == first.id
-        assert (await here.sessions.find(second.id)).id == second.id
-
-
 async def test_a_turn_that_is_being_stopped_does_not_park(tmp_path: Path) -> None:
     async with world(tmp_path, runs=False) as here:
         session = await here.says("say hello")

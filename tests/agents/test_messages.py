@@ -132,3 +132,66 @@ async def test_every_message_between_sessions_is_in_the_audit_log(tmp_path: Path
             (f"session:{alpha.id}", session.label),
         ]
         assert await here.said(HOME)
+
+
+async def in_a_circle(here: World, start: Session, others: list[Session], sends: int) -> None:
+    """Each passes a message to the next, which its text tells to send the next one."""
+    ring = [start, *others]
+    told = "say enough"
+    for number in range(sends, 0, -1):
+        told = f"send {ring[number % len(ring)].id}: ({told})"
+    await here.says(told)
+    await here.at_rest()
+
+
+@pytest.mark.requirement("P8")
+async def test_sessions_in_a_circle_are_ended_by_the_length_of_the_chain_and_a_person_begins_it_anew(
+    tmp_path: Path,
+) -> None:
+    async with world(tmp_path, agents=profiles(max_hops=4, ping_pong_turns=50)) as here:
+        session = await with_alpha(here)
+        await here.says(ALPHA.replace('"alpha"', '"beta"') + "\nsay go")
+        await here.at_rest()
+        others = [await here.sessions.find("alpha"), await here.sessions.find("beta")]
+        await in_a_circle(here, session, others, 9)
+        chain = await here.query("select hops from mail where kind = 'agent' order by n")
+        assert [row["hops"] for row in chain] == [1, 2, 3, 4]
+        ring = [session, *others]
+        no = [text for each in ring for text in await results(here, each) if "max_hops is 4" in text]
+        assert len(no) == 1
+        assert "ask a person" in no[0]
+        limits = await here.query("select json_extract(detail, '$.limit') from audit where action = 'tool'")
+        assert [row[0] for row in limits if row[0]] == ["max_hops"]
+        hops = await here.query("select json_extract(detail, '$.hops') from audit where action = 'message' order by n")
+        assert [row[0] for row in hops] == [1, 2, 3, 4]
+        await in_a_circle(here, session, others, 3)
+        chain = await here.query("select hops from mail where kind = 'agent' order by n")
+        assert [row["hops"] for row in chain][4:] == [1, 2, 3], "a person wrote"
+
+
+async def test_one_turn_may_ask_and_spawn_more_often_than_a_chain_is_long(tmp_path: Path) -> None:
+    async with world(tmp_path, agents=profiles(max_hops=2, max_children=50)) as here:
+        await with_alpha(here)
+        rounds = [
+            step for number in range(4) for step in (SEND.replace("blue", f"{number}"), f"spawn researcher: {number}")
+        ]
+        await here.says("\n".join([*rounds, "join", "say all asked"]))
+        await here.until(lambda: here.said_any("all asked"))
+        await here.at_rest()
+        hops = await here.query("select kind, max(hops) from mail group by 1 order by 1")
+        assert {row[0]: row[1] for row in hops} == {"person": 1, "agent": 1, "answer": 1, "result": 0}
+
+
+async def test_a_note_of_an_agent_is_no_person_who_begins_anew(tmp_path: Path) -> None:
+    async with world(tmp_path, agents=profiles(max_hops=2)) as here:
+        session = await with_alpha(here)
+        steered = "tool subagents " + json.dumps(
+            {"action": "steer", "target": "alpha", "message": f"send {session.id}: (send alpha: say more)"}
+        )
+        await here.says(f"{steered}\nsay go on")
+        await here.at_rest()
+        found = await here.query("select kind, hops from mail where from_session is not null and kind <> 'result'")
+        assert [tuple(row) for row in found] == [("steer", 1), ("agent", 2)]
+        assert any("max_hops is 2" in text for text in await results(here, session))
+        audited = await here.query("select action from audit where action in ('steer', 'message') order by n")
+        assert [row["action"] for row in audited] == ["steer", "message"]

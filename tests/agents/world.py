@@ -108,7 +108,7 @@ class World:
             [
                 AskHumanTool(asker),
                 HandoffTool(self.team, self.sessions, self),
-                SpawnTool(self.team, lambda: ["default"]),
+                SpawnTool(self.team),
                 SubagentsTool(self.team, self.sessions),
                 SendTool(self.team, self.sessions, self.mailbox),
                 ListTool(self.sessions, self.journal),
