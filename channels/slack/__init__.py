@@ -41,6 +41,12 @@ class Settings(BaseModel):
             "server no limit is kept until it complains about too many requests."
         ),
     )
+    look_back_minutes: int = Field(
+        default=60,
+        ge=0,
+        le=1440,
+        description="After a gap: how far back posts outside of bound threads are still answered (0: not at all).",
+    )
     signing_secret: SecretStr | None = Field(
         default=None,
         description="From *Basic Information*: Slack calls us by HTTP instead, when there is no app_token.",

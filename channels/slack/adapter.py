@@ -47,9 +47,10 @@ from channels.slack.calls import Calls, dict_of
 from channels.slack.files import download
 from channels.slack.manifest import SCOPES
 from channels.slack.names import Names
-from channels.slack.normalize import Identity, Reader, normalize, people_in
+from channels.slack.normalize import normalize
 from channels.slack.pace import Pace
 from channels.slack.parts import split
+from channels.slack.reader import Identity, Reader, people_in
 from channels.slack.reception import Reception
 from channels.slack.render import BUTTONS, TEXT_UNITS
 from channels.slack.speech import BURST, Speech
@@ -147,6 +148,7 @@ class SlackChannel:
                 client,
                 session,
                 self._calls,
+                me=self._me.user,
                 read=self._read,
                 be=self._be,
                 commands=self._context.commands,

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from channels.base import EventId, Inbound, Intake, Kind, NotAccepted
-from channels.slack.normalize import order_of, room_of, ts_order
+from channels.slack.reader import order_of, room_of, ts_order
 
 Payload = Mapping[str, Any]
 

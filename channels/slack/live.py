@@ -21,8 +21,8 @@ from slack_sdk.web.async_client import AsyncWebClient
 from channels.base import Button, ChannelError, Rejected, TemporaryFailure, ThreadRef, UnknownOutcome
 from channels.slack.calls import Calls
 from channels.slack.errors import word_of
-from channels.slack.normalize import STOP_BUTTON
 from channels.slack.pace import Budget, Pace
+from channels.slack.pressed import STOP_BUTTON
 from channels.slack.render import TEXT_UNITS, actions, blocks, harmless, mrkdwn, units
 from channels.slack.status import Status
 

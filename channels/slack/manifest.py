@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from channels.base import CommandSpec
-from channels.slack.normalize import HAND_OVER
+from channels.slack.pressed import HAND_OVER
 
 SCOPES = {
     "app_mentions:read": "hear when it is mentioned",
@@ -40,9 +40,11 @@ EVENTS = (
     "channel_archive",
     "channel_deleted",
     "channel_id_changed",
+    "channel_left",
     "channel_unarchive",
     "group_archive",
     "group_deleted",
+    "group_left",
     "group_unarchive",
     "message.channels",
     "message.groups",

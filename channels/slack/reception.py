@@ -1,7 +1,7 @@
 """Receiving: through Socket Mode, one socket after the other, or through HTTP where Slack calls us.
 
 Either way bolt's first middleware hands the payload to the intake, and bolt's answer is the acknowledgement. What
-Slack could not deliver while nobody listened is read back from the bound places.
+Slack could not deliver while nobody listened is read back from the places that matter (`backfill`).
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
 from typing import Any
 
 import aiohttp
@@ -50,6 +51,7 @@ class Reception:
         session: aiohttp.ClientSession,
         calls: Calls,
         *,
+        me: str,
         read: Read,
         be: Be,
         commands: Sequence[CommandSpec],
@@ -58,6 +60,7 @@ class Reception:
         self._client = client
         self._http = session
         self._calls = calls
+        self._me = me
         self._read = read
         self._be = be
         self._commands = commands
@@ -156,8 +159,11 @@ class Reception:
         if not seen:
             await arrivals.begin()
             return
-        backfill = Backfill(self._client, self._calls, arrivals, self._read)
-        backfill.hold(await intake.bound_threads())
+        look_back = timedelta(minutes=self._settings.look_back_minutes)
+        backfill = Backfill(self._client, self._calls, arrivals, self._read, me=self._me, look_back=look_back)
+        backfill.hold(
+            await intake.bound_threads(), watched=await intake.watched_rooms(), prompts=await intake.open_prompts()
+        )
         group.create_task(backfill.fill(seen))
 
     def _notice(self, payload: Payload, group: asyncio.TaskGroup) -> None:

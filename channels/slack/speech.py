@@ -37,8 +37,8 @@ from channels.slack.errors import UNFIT, retry_after, word_of
 from channels.slack.files import safe_name, share, shared_as, upload
 from channels.slack.history import messages_in
 from channels.slack.live import Left, Previews
-from channels.slack.normalize import ASKED_BY, Identity, ts_order, ts_time
 from channels.slack.pace import PATIENCE_SECONDS, Pace
+from channels.slack.reader import ASKED_BY, Identity, ts_order, ts_time
 from channels.slack.render import blocks, mrkdwn, plain_blocks, quoted, split_text, with_commands
 from channels.slack.status import Status
 from channels.slack.web import proxy_for

@@ -34,6 +34,7 @@ update inbox set text = :text where n = :n
 -- name: bound_places
 select b.place from bindings b join sessions s on s.id = b.session
 where b.place >= :channel || ':' and b.place < :channel || ';' and s.state <> 'ended'
+order by s.active_at desc
 
 -- name: open_prompts
 with open (n) as (

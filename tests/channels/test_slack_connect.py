@@ -14,7 +14,8 @@ from channels.checks import Result
 from channels.slack import Settings
 from channels.slack.connect import GUIDE, checks, prove
 from channels.slack.manifest import EVENTS, SCOPES, creation_address, manifest
-from channels.slack.normalize import HAND_OVER, ROOM_KINDS
+from channels.slack.normalize import ROOM_KINDS
+from channels.slack.pressed import HAND_OVER
 from tests.fakes.slack import BOT_TOKEN, FakeSlack
 from tests.fakes.slack.workspace import APP_TOKEN
 

@@ -9,7 +9,9 @@ import pytest
 
 from channels.base import ChannelName, Inbound, Kind, ThreadRef
 from channels.slack.entities import readable, without_mention
-from channels.slack.normalize import HAND_OVER, Identity, Reader, normalize, order_of, people_in, room_of
+from channels.slack.normalize import normalize
+from channels.slack.pressed import HAND_OVER
+from channels.slack.reader import Identity, Reader, order_of, people_in, room_of
 
 NOW = datetime(2026, 11, 21, 8, 0, tzinfo=UTC)
 READER = Reader(
@@ -176,7 +178,11 @@ SAID = {"type": "message", "user": "U1", "text": "Hello world", "ts": "135551752
 def test_an_edit_names_the_message_and_its_new_text():
     after = SAID | {"text": "Goodbye &amp; thanks", "edited": {"user": "U1", "ts": "1358878755.000001"}}
     event = only(changed(SAID, after | {"thread_ts": "1355517000.000001"}))
-    assert (event.kind, event.id, event.message_id) == (Kind.EDIT, "event:Ev7", "1355517523.000005")
+    assert (event.kind, event.id, event.message_id) == (
+        Kind.EDIT,
+        "edit:C1/1355517523.000005/1358878755.000001",
+        "1355517523.000005",
+    )
     assert event.text == "Goodbye & thanks"
     assert event.where.thread == "1355517000.000001"
 

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from channels.base import Account, ChannelState, EventId, Inbound, Kind, Rejected, ThreadRef, Unavailable
+from channels.base import Account, ChannelState, EventId, Inbound, Kind, OpenPrompt, Rejected, ThreadRef, Unavailable
+from channels.slack import backfill as backfill_module
 from channels.slack import socket as socket_module
 from tests.conformance.rig_slack import SlackRig, rig
 from tests.fakes.slack import BOT, BOT_TOKEN
 from tests.fakes.slack.faults import Fault
+from tests.fakes.slack.workspace import Room
 
 
 @pytest.fixture
@@ -178,6 +180,107 @@ async def test_what_an_unbound_room_said_long_ago_is_not_dug_out(slack: SlackRig
     events = await slack.intake.wait_for(2)
     assert [event.text for event in events] == ["before", "live"]
     assert not any(method.startswith("conversations.") for method, _ in slack.slack.calls)
+
+
+async def test_a_watched_room_is_read_back_within_its_bound_and_only_since_the_bot_came(
+    slack: SlackRig, monkeypatch: pytest.MonkeyPatch
+):
+    slack.slack.post.retry_after_seconds = ()
+    space = slack.slack.space
+    space.rooms["C2"] = Room("C2", "support", {"U1", "U9"})
+    space.say("C2", "U1", "before the bot came")
+    space.rooms["C2"].members.add(BOT)
+    space.say("C2", BOT, "joined", subtype="channel_join")
+    seen = await slack.says(slack.room, "seen")
+    await slack.intake.wait_for(1)
+    slack.intake.bound = [ThreadRef(channel=slack.room.channel, space="T1", room="C1", thread=seen)]
+    slack.intake.watched = [slack.room, ThreadRef(channel=slack.room.channel, room="C2")]
+    await slack.stop()
+    monkeypatch.setattr(backfill_module, "MOST_POSTS", 4)
+    space.say("C1", "U1", "too many by one")
+    root = space.say("C1", "U1", "help, please")["ts"]
+    space.say("C1", "U9", "me too", root)
+    space.say("C1", BOT, "mine", bot_id="BBOT")
+    space.say("C1", "U9", "in the bound thread", seen)
+    space.say("C1", "U1", "the last one")
+    space.say("C1", "U1", "set the topic", subtype="channel_topic")
+    space.say("C2", "U1", "hello bot")
+    await slack.start()
+    await slack.intake.wait_for(6)
+    live = space.say("C2", "U1", "live")["ts"]
+    await slack.intake.wait_for(7)
+    found = {event.message_id: (event.where.room, event.text) for event in slack.intake.events}
+    assert found.pop(seen) == ("C1", "seen")
+    assert found.pop(live) == ("C2", "live")
+    assert sorted(found.values()) == [
+        ("C1", "help, please"),
+        ("C1", "in the bound thread"),
+        ("C1", "me too"),
+        ("C1", "the last one"),
+        ("C2", "hello bot"),
+    ]
+    assert {event.where.space for event in slack.intake.events} == {"T1"}
+
+
+async def test_how_far_back_is_a_choice(slack: SlackRig):
+    await slack.says(slack.room, "seen")
+    await slack.intake.wait_for(1)
+    slack.intake.watched = [slack.room]
+    await slack.stop()
+    slack.slack.space.say("C1", "U1", "missed")
+    await slack.start(look_back_minutes=0)
+    await slack.says(slack.room, "live")
+    events = await slack.intake.wait_for(2)
+    assert [event.text for event in events] == ["seen", "live"]
+
+
+@pytest.mark.requirement("P3")
+async def test_what_became_of_open_messages_meanwhile_is_told_once_and_as_slack_would_have(slack: SlackRig):
+    slack.slack.post.retry_after_seconds = ()
+    space, room = slack.slack.space, slack.room
+    root = await slack.says(room, "root")
+    thread = ThreadRef(channel=room.channel, space="T1", room="C1", thread=root)
+    posts = {text: await slack.says(thread, text) for text in ("changed", "gone", "kept")}
+    answered = await slack.says(room, "with replies")
+    await slack.says(ThreadRef(channel=room.channel, space="T1", room="C1", thread=answered), "a reply")
+    await slack.intake.wait_for(6)
+    slack.intake.open = [OpenPrompt(where=thread, message_id=ts) for ts in posts.values()]
+    slack.intake.open += [OpenPrompt(where=room, message_id=ts) for ts in (root, answered)]
+    await slack.stop()
+    space.edit("C1", posts["changed"], "changed &amp; better", "U1")
+    space.edit("C1", root, "a better root", "U1")
+    space.delete("C1", posts["gone"])
+    space.delete("C1", answered)  # a tombstone: it has a reply
+    missed = slack.slack.post.deliveries[-4:]
+    await slack.start()
+    events = (await slack.intake.wait_for(10))[6:]
+    told = {(event.kind, event.where.thread, event.message_id, event.text) for event in events}
+    assert told == {
+        (Kind.EDIT, root, posts["changed"], "changed & better"),
+        (Kind.DELETE, root, posts["gone"], ""),
+        (Kind.EDIT, None, root, "a better root"),
+        (Kind.DELETE, None, answered, ""),
+    }
+    assert {event.sender.account for event in events if event.kind is Kind.EDIT} == {"slack:T1/U1"}
+    for delivery in missed:  # had Slack told it after all
+        slack.slack.post.repeat(delivery)
+    await slack.says(room, "live")
+    assert len(await slack.intake.wait_for(11)) == 11
+    assert slack.intake.events[-1].text == "live"
+
+
+async def test_a_thread_that_is_gone_takes_its_open_messages_with_it(slack: SlackRig):
+    slack.slack.post.retry_after_seconds = ()
+    root = await slack.says(slack.room, "root")
+    thread = ThreadRef(channel=slack.room.channel, space="T1", room="C1", thread=root)
+    reply = await slack.says(thread, "reply")
+    await slack.intake.wait_for(2)
+    slack.intake.open = [OpenPrompt(where=thread, message_id=reply)]
+    await slack.stop()
+    slack.slack.space.rooms["C1"].messages.clear()
+    await slack.start()
+    event = (await slack.intake.wait_for(3))[-1]
+    assert (event.kind, event.message_id, event.where) == (Kind.DELETE, reply, thread)
 
 
 async def test_slash_commands_buttons_and_shortcuts_arrive_and_are_acknowledged(slack: SlackRig):

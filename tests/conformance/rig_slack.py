@@ -78,8 +78,8 @@ class SlackRig:
         bot, app = SecretStr(BOT_TOKEN), SecretStr(APP_TOKEN)
         return create(Settings(bot_token=bot, app_token=app, base_url=self.slack.base_url, **more), context)
 
-    async def start(self) -> None:
-        self.channel = await self._open.enter_async_context(self.fresh())
+    async def start(self, **more: Any) -> None:
+        self.channel = await self._open.enter_async_context(self.fresh(**more))
         self._running = asyncio.create_task(self._supervise(self.channel))
         async with asyncio.timeout(10):
             await self.slack.post.until_sockets(1)

@@ -188,7 +188,12 @@ class Methods:
     def _page(self, messages: list[Json], args: Json) -> Json:
         oldest, latest = float(args.get("oldest") or 0), float(args.get("latest") or 1e12)
         start, limit = int(args.get("cursor") or 0), int(args.get("limit") or 100)
-        found = [message for message in messages if oldest < float(message["ts"]) < latest]
+        edges = str(args.get("inclusive")).lower() in {"1", "true"}
+        found = [
+            message
+            for message in messages
+            if oldest < float(message["ts"]) < latest or (edges and float(message["ts"]) in {oldest, latest})
+        ]
         page = found[start : start + limit]
         if str(args.get("include_all_metadata")).lower() not in {"1", "true"}:
             page = [{key: value for key, value in message.items() if key != "metadata"} for message in page]
