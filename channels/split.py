@@ -1,22 +1,24 @@
 """Dividing a long Markdown text into messages that each stand for themselves.
 
-What a message can hold is the platform's own counting, so the caller says what `fits`. Between blocks is the best place
-to cut. A block that is too long alone is divided by its own nature: a fence between lines, closed and
-opened again with its language; a list between items, numbers going on; a table between rows, its header repeated; a
-quote stays quoted; prose is cut after a line, a sentence or a word, and only where the cut leaves every link,
-emphasis and code span whole. Nothing is left out, and no grapheme is cut. Pure.
+What a message can hold is the platform's own counting, so the caller says what `size` a text has there and how much is
+the `limit`. Counting may mean to render, so few questions are asked, each guessed from the answers before. Between
+blocks is the best place to cut. A block that is too long alone is divided by its own nature: a fence between lines,
+closed and opened again with its language; a list between items, numbers going on; a table between rows, its header
+repeated; a quote stays quoted; prose is cut after a line, a sentence or a word, and only where the cut leaves every
+link, emphasis and code span whole. Nothing is left out, and no grapheme is cut. Pure.
 """
 
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 from markdown_it.tree import SyntaxTreeNode
 
-from channels.markdown import parse, plain, safe_cut
+from channels.markdown import parse, parse_blocks, plain, safe_cut
 
 Item = TypeVar("Item")
 
@@ -31,29 +33,37 @@ _BLOCK_START = re.compile(r"\s*(?:[#>+=-]|\d+[.)])")
 _DEFINITION = re.compile(r" {0,3}\[([^\]]+)\]:\s*\S")
 
 
+_FULL = 0.97  # of a message that is filled so far, the rest is not asked for
+_SURELY_OVER = 1.15
+_GUESSES = 6
+
+
 @dataclass(frozen=True, slots=True)
 class Room:
-    """What a message can hold. `near` is about how much source fills it: a good guess saves most of the asking."""
+    """What a message can hold: texts of a `size` up to `limit`."""
 
-    fits: Callable[[str], bool]
-    near: int | None = None
+    size: Callable[[str], int]
+    limit: int
+
+    def fits(self, text: str) -> bool:
+        return self.size(text) <= self.limit
 
     def within(self, dressed: Callable[[str], str]) -> Room:
         """The room for a text that is sent inside something: a quote, an item of a list."""
-        return Room(lambda part: self.fits(dressed(part)), self.near)
+        return Room(lambda part: self.size(dressed(part)), self.limit)
 
 
-def divide(text: str, fits: Callable[[str], bool], near: int | None = None) -> list[str]:
+def divide(text: str, size: Callable[[str], int], limit: int) -> list[str]:
     """The texts of the messages, in order. A text that fits stays one."""
-    return list(divided(text, fits, near))
+    return list(divided(text, size, limit))
 
 
-def divided(text: str, fits: Callable[[str], bool], near: int | None = None) -> Iterator[str]:
+def divided(text: str, size: Callable[[str], int], limit: int) -> Iterator[str]:
     """Like `divide`, one by one: who needs only the first few does not wait for all."""
-    if fits(text):
+    room = Room(size, limit)
+    if room.fits(text):
         yield text
         return
-    room = Room(fits, near)
     definitions, body = _definitions(text)
     unused = dict(definitions)
     for part in _blocks(body, room.within(lambda part: _with_used(part, definitions)) if definitions else room):
@@ -70,7 +80,7 @@ def _parts(text: str, room: Room) -> Iterator[str]:
 
 def _blocks(text: str, room: Room) -> Iterator[str]:
     lines = text.split("\n")
-    blocks = [_Block(node, *node.map) for node in parse(text).children if node.map]
+    blocks = [_Block(node, *node.map) for node in parse_blocks(text).children if node.map]
     if not blocks:
         return _prose(text, room)
 
@@ -102,27 +112,40 @@ def _pack(
 
 
 def _most_that_fit(items: Sequence[Item], together: Callable[[Sequence[Item]], str], room: Room) -> int:
-    first = grain = 1
-    near = room.near
-    if near is not None:
-        first = _most(len(items), lambda n: len(together(items[:n])) <= near, max(1, len(items) // 64), 1) or 1
-        grain = max(1, first // 16)
-    return _most(len(items), lambda n: room.fits(together(items[:n])), first, grain)
+    """How many neighbours fit, 0 when not even one does; nearly the most.
 
-
-def _most(limit: int, good: Callable[[int], bool], first: int, grain: int) -> int:
-    """About the largest n up to `limit` that is good (within `grain`; 0 when not even 1 is), asked few questions."""
-    low, high = 0, min(first, limit)
-    step = grain
-    while low < limit and good(high):
-        low, high = high, min(high + step, limit)
-        step *= 2
-        if low == limit:
-            return limit
-    while high - low > (grain if low else 1):
-        middle = (low + high) // 2
-        low, high = (middle, high) if good(middle) else (low, middle)
+    Markup is not counted by platforms, so how much source fills a message is guessed from what the source so far took.
+    """
+    low, high = 0, len(items) + 1
+    near = room.limit
+    for guess in range(_GUESSES + high.bit_length()):
+        count = (low + high) // 2 if guess >= _GUESSES else _as_long_as(items, together, near, low, high)
+        source = together(items[:count])
+        size = room.size(source)
+        if size <= room.limit:
+            low = count
+            if size >= _FULL * room.limit or low + 1 == high:
+                break
+        else:
+            high = count
+            if low + 1 == high:
+                break
+        near = len(source) * room.limit // max(size, 1)
+        if low and len(together(items[: low + 1])) > near * _SURELY_OVER:
+            break
     return low
+
+
+def _as_long_as(
+    items: Sequence[Item], together: Callable[[Sequence[Item]], str], length: int, low: int, high: int
+) -> int:
+    """The number between `low` and `high` whose source is about this long."""
+    reach = low + 1
+    while reach < high - 1 and len(together(items[:reach])) <= length:
+        reach = min(2 * reach, high - 1)
+    between = range(low + 1, reach + 1)
+    found = bisect_right(between, length, key=lambda count: len(together(items[:count])))
+    return between[max(found - 1, 0)]
 
 
 def _break_up(node: SyntaxTreeNode, source: str, room: Room) -> Iterator[str]:
@@ -149,7 +172,7 @@ def _code(node: SyntaxTreeNode, room: Room) -> Iterator[str]:
 
     def cut(line: str) -> Iterator[str]:
         while line:
-            end = safe_cut(line, max(1, _most_that_fit(line, lambda some: fenced(["".join(some)]), room)))
+            end = safe_cut(line, max(1, _most_that_fit(line, lambda some: fenced([str(some)]), room)))
             yield fenced([line[:end]])
             line = line[end:]
 
@@ -214,12 +237,16 @@ def _prose(text: str, room: Room) -> Iterator[str]:
     """Cut running text so that each piece fits and says the same as before."""
     rest = text.strip("\n")
     while rest and not room.fits(rest):
-        reach = max(1, _most_that_fit(rest, "".join, room))
+        reach = max(1, _most_that_fit(rest, _itself, room))
         cut = _good_cut(rest, reach)
         yield rest[:cut].rstrip()
         rest = rest[cut:].lstrip()
     if rest:
         yield rest
+
+
+def _itself(text: Sequence[str]) -> str:
+    return str(text)
 
 
 def _good_cut(text: str, reach: int) -> int:
@@ -250,7 +277,7 @@ def _definitions(text: str) -> tuple[list[tuple[str, str]], str]:
     found = {index: label[1] for index, line in enumerate(lines) if (label := _DEFINITION.match(line))}
     if not found:
         return [], text
-    covered = {line for node in parse(text).children if node.map for line in range(*node.map)}
+    covered = {line for node in parse_blocks(text).children if node.map for line in range(*node.map)}
     found = {index: label for index, label in found.items() if index not in covered}
     body = "\n".join(line for index, line in enumerate(lines) if index not in found)
     return [(label, lines[index]) for index, label in found.items()], body

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from channels.base import Attachment, DeliveryKey, Outbound
 from channels.slack.render import fits, split_text
-from channels.split import divide
+from channels.split import divided
 
 MOST_PARTS = 4
 BEGINNING_UNITS = 2500
@@ -56,5 +56,5 @@ def _with_file(message: Outbound) -> Outbound:
         size_bytes=len(content),
         source=_DATA + base64.b64encode(content).decode(),
     )
-    beginning = divide(message.text, lambda part: len(part) <= BEGINNING_UNITS)[0]
+    beginning = next(divided(message.text, len, BEGINNING_UNITS))
     return replace(message, text=f"{beginning}\n\n{NOTE}", attachments=(whole, *message.attachments))

@@ -107,12 +107,16 @@ def mrkdwn(text: str) -> str:
 
 def split_text(text: str) -> list[str]:
     """Parts that each fit into one message."""
-    return divide(text, fits)
+    return divide(text, _size, TEXT_UNITS)
 
 
 def fits(text: str) -> bool:
     """Whether Slack takes this text in one message."""
-    return units(harmless(text)) <= TEXT_UNITS
+    return _size(text) <= TEXT_UNITS
+
+
+def _size(text: str) -> int:
+    return units(harmless(text))
 
 
 def _blocks(node: SyntaxTreeNode, tight: bool = False) -> str:

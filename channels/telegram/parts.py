@@ -45,13 +45,19 @@ def split(message: Outbound) -> Sequence[Outbound]:
     )
 
 
-def fits_text(markdown: str) -> bool:
+def text_size(markdown: str, limit: int = TEXT_UNITS) -> int:
+    """How much of a message a text takes; of one that cannot fit, how much at least."""
     # Rendering is worth it only when the text might fit.
-    return least_units(markdown) <= TEXT_UNITS and render(markdown).fits(TEXT_UNITS)
+    least = least_units(markdown)
+    return least if least > limit else render(markdown).size(limit)
+
+
+def fits_text(markdown: str) -> bool:
+    return text_size(markdown) <= TEXT_UNITS
 
 
 def fits_caption(markdown: str) -> bool:
-    return least_units(markdown) <= CAPTION_UNITS and render(markdown).fits(CAPTION_UNITS)
+    return text_size(markdown, CAPTION_UNITS) <= CAPTION_UNITS
 
 
 def _pieces(message: Outbound) -> list[Piece]:
@@ -64,10 +70,10 @@ def _pieces(message: Outbound) -> list[Piece]:
 
 def _texts(text: str) -> list[str]:
     if least_units(text) <= TEXT_UNITS * MOST_TEXTS:
-        texts = list(islice(divided(text, fits_text, TEXT_UNITS), MOST_TEXTS + 1))
+        texts = list(islice(divided(text, text_size, TEXT_UNITS), MOST_TEXTS + 1))
         if len(texts) <= MOST_TEXTS:
             return texts
-    beginning = divided(text[:_BEGINNING], lambda part: fits_text(part + _IN_THE_FILE), TEXT_UNITS)
+    beginning = divided(text[:_BEGINNING], lambda part: text_size(part + _IN_THE_FILE), TEXT_UNITS)
     return [next(beginning) + _IN_THE_FILE, text]
 
 

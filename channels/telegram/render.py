@@ -44,8 +44,12 @@ class Rendered:
     text: str
     entities: tuple[dict[str, Any], ...] = ()
 
-    def fits(self, units: int) -> bool:
-        return utf16_units(self.text) <= units and len(self.entities) <= ENTITY_COUNT
+    def size(self, limit: int) -> int:
+        """How much of a message of `limit` units this takes: entities fill it up, too."""
+        return max(utf16_units(self.text), -(-len(self.entities) * limit // ENTITY_COUNT))
+
+    def fits(self, limit: int) -> bool:
+        return self.size(limit) <= limit
 
 
 def least_units(markdown: str) -> int:

@@ -20,7 +20,7 @@ from channels.split import divided
 from channels.telegram.client import Client
 from channels.telegram.errors import Refusal, timed_out, translate
 from channels.telegram.pace import Lane
-from channels.telegram.parts import addressed, answering, fits_caption, fits_text, keyboard
+from channels.telegram.parts import addressed, answering, fits_caption, fits_text, keyboard, text_size
 from channels.telegram.render import TEXT_UNITS, Rendered, render
 
 _PHOTO_TYPES = frozenset({"image/png", "image/jpeg"})
@@ -66,7 +66,7 @@ class Sender:
         doing = f"a change of message {message_id} in {part.to.key}"
         text = part.text
         if not fits_text(text):
-            text = next(divided(text, lambda part: fits_text(f"{part}\n\n…"), TEXT_UNITS)) + "\n\n…"
+            text = next(divided(text, lambda part: text_size(f"{part}\n\n…"), TEXT_UNITS)) + "\n\n…"
         place = {"chat_id": addressed(part.to)["chat_id"], "message_id": int(message_id), **keyboard(part.buttons)}
         await self._turn_to_edit(part)
         try:
