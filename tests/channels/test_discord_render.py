@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from collections import Counter
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,8 +11,7 @@ from channels.discord import render as render_module
 from channels.discord.render import render, units
 from channels.discord.speaker import shown_text
 from channels.discord.split import MESSAGE_UNITS, file_content, pieces, split
-from channels.markdown import parse, plain
-from tests.channels.markdown_corpus import corpus
+from tests.channels.markdown_corpus import corpus, kept
 from tests.fakes.discord.rules import check_message
 
 ROOM = ThreadRef(channel=ChannelName("discord"), space="1", room="2")
@@ -126,14 +122,6 @@ def test_an_answer_to_an_interaction_is_always_one_message() -> None:
     assert only.attachments[0].media_type == "text/markdown"
 
 
-def share_kept(document: str, shown: list[str]) -> float:
-    """Which part of a document's letters and digits is in what is shown, of 1.0."""
-    written = Counter(re.findall(r"[^\W_]", plain(parse(document))))
-    arrived = Counter(re.findall(r"[^\W_]", "\n".join(shown)))
-    total = sum(written.values())
-    return sum(min(number, arrived[letter]) for letter, number in written.items()) / total if total else 1.0
-
-
 _WORDS = st.sampled_from(
     [
         "word",
@@ -175,7 +163,7 @@ def test_every_part_of_any_document_is_taken_by_discord_and_no_text_is_lost(docu
     parts = pieces(document, MESSAGE_UNITS)
     for part in parts:
         check_message({"content": part})
-    assert share_kept(document, parts) >= 0.999
+    assert kept(document, parts) >= 0.999
 
 
 @settings(max_examples=40, deadline=None)
@@ -196,7 +184,7 @@ def test_a_corpus_of_500_documents_is_taken_whole() -> None:
                 check_message({"content": shown_text(part)})
         files = [file_content(attachment) for part in parts for attachment in part.attachments]
         shown = [content.decode() for content in files if content] or [shown_text(part) for part in parts]
-        shares.append(share_kept(document, shown))
+        shares.append(kept(document, shown))
     assert sum(shares) / len(shares) >= 0.999
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import html
-import re
-from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -14,7 +12,7 @@ from channels.base import Attachment, Button, ChannelName, DeliveryKey, Outbound
 from channels.markdown import parse, plain
 from channels.slack.parts import carried, split
 from channels.slack.render import TEXT_UNITS, blocks, harmless, mrkdwn, units
-from tests.channels.markdown_corpus import corpus
+from tests.channels.markdown_corpus import corpus, kept
 from tests.conformance.rig_slack import SlackRig, rig
 from tests.fakes.slack.workspace import calls_in, content_of
 
@@ -76,14 +74,6 @@ async def test_a_very_long_answer_arrives_as_a_file_under_its_beginning(slack: S
     assert shown.text.startswith("A long story.")
 
 
-def letters(text: str) -> Counter[str]:
-    return Counter(re.sub(r"[\W_]+", "", text))
-
-
-def kept(before: Counter[str], after: Counter[str]) -> float:
-    return 1 - sum((before - after).values()) / max(sum(before.values()), 1)
-
-
 @pytest.mark.slow
 def test_five_hundred_documents_are_taken_whole_and_call_nobody():
     worst_native = worst_older = 1.0
@@ -98,11 +88,10 @@ def test_five_hundred_documents_are_taken_whole_and_call_nobody():
         if parts[0].attachments:
             assert carried(parts[0].attachments[0]) == text.encode()
             continue
-        wanted = letters(plain(parse(text)))
         if len(parts) > 1:
-            worst_native = min(worst_native, kept(wanted, letters("".join(plain(parse(part.text)) for part in parts))))
+            worst_native = min(worst_native, kept(text, [plain(parse(part.text)) for part in parts]))
         else:
             assert parts[0].text == text
-        worst_older = min(worst_older, kept(wanted, letters(html.unescape("".join(older)))))
+        worst_older = min(worst_older, kept(text, [html.unescape(part) for part in older]))
     assert worst_native >= 0.999
     assert worst_older >= 0.999
