@@ -81,13 +81,14 @@ from bot.lasting import lasting
 from bot.letters import DeadLetters
 from bot.metrics import Metrics
 from bot.operators import Operators
-from bot.pairing import LIMITS, PairingDesk
+from bot.pairing import PairingDesk
 from bot.people import Directory
 from bot.presence import Presence
 from bot.reach import Reach
 from bot.signals import Wiring
 from bot.speaker import Speaker
 from bot.stores import Stores, on
+from bot.suggestions import CommandSuggestions
 from bot.watching import Watching
 from bot.web.app import create as create_web
 from bot.web.parts import AgentCard, WebParts
@@ -100,7 +101,6 @@ from storage.audit import write_head
 from storage.database import Database, opened
 from storage.files import FileStore
 from storage.monitors import SqliteMonitors
-from storage.people import People
 from storage.retention import RetentionPolicy
 
 log = structlog.get_logger("app")
@@ -137,6 +137,7 @@ class Application:
     """Everything that runs, connected."""
 
     is_ready = False  # until what a former run left is taken up
+    _suggestions: CommandSuggestions
 
     def __init__(
         self, config: Config, database: Database, models: ModelChain, clock: Callable[[], datetime] = now
@@ -155,9 +156,8 @@ class Application:
         files = self._files = stores.files
 
         # who there is
-        people = People(database, LIMITS)
-        self.directory = Directory(people)
-        desk, commands = PairingDesk(people, self.directory), Commands(self._audit)
+        self.directory = Directory(stores.people)
+        desk, commands = PairingDesk(stores.people, self.directory), Commands(self._audit)
 
         # what talks
         context = partial(ChannelContext, files=files)
@@ -168,7 +168,13 @@ class Application:
         self.connections = Connections(
             ready=dict(local),
             makers={
-                name: partial(_make, configured, lambda name=name: context(name=name, commands=commands.specs()))  # type: ignore[misc]
+                name: partial(
+                    _make,
+                    configured,
+                    lambda name=name: context(  # type: ignore[misc]
+                        name=name, commands=commands.specs(), suggestions=self._suggestions
+                    ),
+                )
                 for name, configured in config.channels.items()
             },
         )
@@ -292,6 +298,16 @@ class Application:
             ]
         )
         current.knows_commands(commands.names())
+        self._suggestions = CommandSuggestions(
+            people=self.directory,
+            commands=commands.all,
+            sessions=sessions,
+            profiles=current,
+            models=models,
+            monitors=self.monitors,
+            letters=letters,
+            clock=clock,
+        )
         self._intakes = {
             name: ChannelIntake(name, inbox, self.dispatcher, clock, lambda on: current.routes().rooms_named(on))
             for name in (*LOCAL_CHANNELS, *config.channels)

@@ -8,12 +8,14 @@ from uuid import uuid4
 
 from agents.ports import Signals
 from bot.config import Config
+from bot.pairing import LIMITS
 from storage.audit import AuditLog
 from storage.database import Database
 from storage.files import FileStore
 from storage.inbox import Inbox
 from storage.journal import SqliteJournal
 from storage.outbox import SqliteOutbox
+from storage.people import People
 from storage.questions import SqliteQuestions
 from storage.sessions import SqliteMailbox, SqliteSessions
 from storage.views import Views
@@ -34,6 +36,7 @@ class Stores:
     audit_head: Path
     files: FileStore
     questions: SqliteQuestions
+    people: People
 
 
 def on(database: Database, config: Config, signals: Signals) -> Stores:
@@ -50,4 +53,5 @@ def on(database: Database, config: Config, signals: Signals) -> Stores:
         audit_head=config.bot.data / "audit.head",
         files=FileStore(config.bot.data / "files", database),
         questions=SqliteQuestions(database, signals),
+        people=People(database, LIMITS),
     )

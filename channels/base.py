@@ -391,14 +391,26 @@ class Channel(Protocol):
         """Begin a message that is shown while it is written. Needs Capability.STREAM."""
 
 
+class Takes(Enum):
+    """What kind of thing an argument names, where a platform can offer what there is."""
+
+    SESSION = "session"
+    AGENT = "agent"
+    MODEL = "model"
+    MONITOR = "monitor"
+    DEAD_LETTER = "dead_letter"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandOption:
-    """One argument of a command. The last one takes the rest of the line."""
+    """One argument of a command. The last one takes the rest of the line. With `choices` and `takes`, both are offered;
+    with `takes` anything else may be typed too."""
 
     name: str
     description: str
     required: bool = False
     choices: tuple[str, ...] = ()
+    takes: Takes | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -411,10 +423,30 @@ class CommandSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Suggestion:
+    """Something that may be typed as an argument. `label` tells a person what it is."""
+
+    value: str
+    label: str
+
+
+class Suggestions(Protocol):
+    """What there is to be named in a command, for a platform that asks while somebody types. `bot.suggestions` fulfils
+    it."""
+
+    async def suggest(
+        self, sender: Sender, where: ThreadRef, command: str, takes: Takes, typed: str
+    ) -> Sequence[Suggestion]:
+        """At most 25 things that fit what was typed and that this person may use the command on, the likeliest first.
+        Nothing is committed by asking. A stranger is offered nothing. The caller sets the time-out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ChannelContext:
     """What every adapter is made with, beside its own part of the configuration."""
 
     name: ChannelName
     files: Files
     commands: tuple[CommandSpec, ...] = ()
+    suggestions: Suggestions | None = None
     user_agent: str = "Threadmill"

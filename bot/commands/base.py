@@ -13,7 +13,7 @@ from datetime import datetime
 from agents.base import NotFound, Session
 from agents.ports import Sessions
 from bot.access import NOTHING, Action, Principal, Resource, authorise
-from channels.base import CommandOption, CommandSpec, ThreadRef
+from channels.base import CommandOption, CommandSpec, Takes, ThreadRef
 
 
 class Denied(Exception):
@@ -46,13 +46,15 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """A chat command. `options` are for the platforms' menus; `usage` is for people."""
+    """A chat command. `options` are for the platforms' menus; `usage` is for people. `action` is what the gate is asked
+    before something is offered as an option's value; the command itself asks again."""
 
     name: str
     summary: str
     usage: str
     run: Callable[[Request], Awaitable[str]]
     options: tuple[CommandOption, ...] = ()
+    action: Action = Action.READ
     public: bool = False  # its answer is for everybody in the place: it changed what they are part of
 
     @property
@@ -60,7 +62,9 @@ class Command:
         return CommandSpec(name=self.name, description=self.summary, options=self.options)
 
 
-SESSION = CommandOption(name="session", description="A session's label or id; nothing for the one of this thread")
+SESSION = CommandOption(
+    name="session", description="A session's label or id; nothing for the one of this thread", takes=Takes.SESSION
+)
 
 
 class Targets:

@@ -9,7 +9,7 @@ from typing import Protocol
 from agents.team import first_line
 from bot.access import Action
 from bot.commands.base import Command, Misused, Request, allow
-from channels.base import CommandOption
+from channels.base import CommandOption, Takes
 
 
 class Letter(Protocol):
@@ -56,5 +56,11 @@ def command(letters: Callable[[], Letters]) -> Command:
         summary="What could not be delivered",
         usage="/deadletters [list|retry ID|drop ID]",
         run=run,
-        options=(CommandOption(name="action", description="list, retry ID or drop ID"),),
+        options=(
+            CommandOption(
+                name="action", description="What to do; nothing lists them", choices=("list", "retry", "drop")
+            ),
+            CommandOption(name="id", description="Which one", takes=Takes.DEAD_LETTER),
+        ),
+        action=Action.DEAD_LETTERS,
     )

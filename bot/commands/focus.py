@@ -24,6 +24,7 @@ def focus(sessions: Sessions, targets: Targets) -> Command:
         run=run,
         public=True,
         options=(SESSION,),
+        action=Action.FOCUS,
     )
 
 

@@ -28,6 +28,7 @@ def command(journal: Journal, targets: Targets) -> Command:
         usage="/history [session]",
         run=run,
         options=(SESSION,),
+        action=Action.READ,
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from agents.base import Session
 from agents.ports import Sessions
 from agents.team import Team
@@ -37,7 +39,8 @@ def command(team: Team, sessions: Sessions, targets: Targets) -> Command:
         usage="/kill [session|all]",
         run=run,
         public=True,
-        options=(SESSION,),
+        options=(replace(SESSION, choices=("all",)),),
+        action=Action.KILL,
     )
 
 

@@ -6,7 +6,7 @@ from agents.models.base import Models
 from agents.ports import Profiles, Sessions
 from bot.access import Action
 from bot.commands.base import Command, Request, Targets
-from channels.base import CommandOption
+from channels.base import CommandOption, Takes
 
 
 def command(sessions: Sessions, models: Models, profiles: Profiles, targets: Targets) -> Command:
@@ -34,5 +34,6 @@ def command(sessions: Sessions, models: Models, profiles: Profiles, targets: Tar
         usage="/model [name]",
         run=run,
         public=True,
-        options=(CommandOption(name="model", description="A configured model's name"),),
+        options=(CommandOption(name="model", description="A configured model's name", takes=Takes.MODEL),),
+        action=Action.MODEL,
     )

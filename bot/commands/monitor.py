@@ -16,7 +16,7 @@ from agents.team import first_line
 from bot.access import Action, Resource
 from bot.commands.base import Command, Misused, Request, allow
 from bot.config import times
-from channels.base import CommandOption
+from channels.base import CommandOption, Takes
 
 MOST = 50  # of one account, made in chat
 _PROMPT = "Tell people briefly what has changed, when it matters to them."
@@ -48,7 +48,15 @@ def command(monitors: Monitors, profiles: Profiles, timezone: ZoneInfo) -> Comma
         summary="Watch a page, or wake an agent on a schedule",
         usage=_USAGE,
         run=run,
-        options=(CommandOption(name="action", description="list, add …, pause, resume, run or remove NAME"),),
+        options=(
+            CommandOption(
+                name="action",
+                description="What to do; nothing lists them",
+                choices=("list", "add", "pause", "resume", "run", "remove"),
+            ),
+            CommandOption(name="monitor", description="Its name; to add one, when and what", takes=Takes.MONITOR),
+        ),
+        action=Action.MONITORS_WRITE,
     )
 
 

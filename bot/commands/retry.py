@@ -35,4 +35,5 @@ def command(team: Team, targets: Targets) -> Command:
         run=run,
         public=True,
         options=(SESSION,),
+        action=Action.RETRY,
     )

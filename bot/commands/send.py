@@ -6,7 +6,7 @@ from agents.base import MailKey, MailKind, NewMail, Posted
 from agents.team import Team
 from bot.access import Action
 from bot.commands.base import Command, Misused, Request, Targets
-from channels.base import CommandOption
+from channels.base import CommandOption, Takes
 
 
 def command(team: Team, targets: Targets) -> Command:
@@ -37,7 +37,8 @@ def command(team: Team, targets: Targets) -> Command:
         usage="/send session text",
         run=run,
         options=(
-            CommandOption(name="session", description="Its label or id", required=True),
+            CommandOption(name="session", description="Its label or id", required=True, takes=Takes.SESSION),
             CommandOption(name="text", description="The message", required=True),
         ),
+        action=Action.SEND,
     )

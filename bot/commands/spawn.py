@@ -7,7 +7,7 @@ from agents.ports import Profiles
 from agents.team import Task, Team
 from bot.access import Action
 from bot.commands.base import Command, Misused, Request, allow
-from channels.base import CommandOption
+from channels.base import CommandOption, Takes
 
 
 def command(team: Team, profiles: Profiles) -> Command:
@@ -41,5 +41,9 @@ def command(team: Team, profiles: Profiles) -> Command:
         usage="/spawn [agent] task",
         run=run,
         public=True,
-        options=(CommandOption(name="task", description="[agent] and what is to be done", required=True),),
+        options=(
+            CommandOption(name="agent", description="Who does it; nothing for the first agent", takes=Takes.AGENT),
+            CommandOption(name="task", description="What is to be done", required=True),
+        ),
+        action=Action.SPAWN,
     )

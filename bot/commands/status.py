@@ -42,4 +42,5 @@ def command(sessions: Sessions, profiles: Profiles, targets: Targets) -> Command
         usage="/status [session]",
         run=run,
         options=(SESSION,),
+        action=Action.READ,
     )

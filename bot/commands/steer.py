@@ -5,7 +5,7 @@ from __future__ import annotations
 from agents.base import Posted, State
 from agents.team import Team
 from bot.access import Action
-from bot.commands.base import Command, Misused, Request, Targets
+from bot.commands.base import SESSION, Command, Misused, Request, Targets
 from channels.base import CommandOption
 
 
@@ -31,5 +31,6 @@ def command(team: Team, targets: Targets) -> Command:
         usage="/steer [session] text",
         run=run,
         public=True,
-        options=(CommandOption(name="text", description="[session] and the note", required=True),),
+        options=(SESSION, CommandOption(name="text", description="The note", required=True)),
+        action=Action.STEER,
     )

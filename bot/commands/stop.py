@@ -21,4 +21,5 @@ def command(team: Team, targets: Targets) -> Command:
         run=run,
         public=True,
         options=(SESSION,),
+        action=Action.STOP,
     )

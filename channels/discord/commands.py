@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from channels.base import CommandOption, CommandSpec, EventId, Inbound, Kind
+from channels.base import CommandOption, CommandSpec, EventId, Inbound, Kind, Suggestion
 from channels.discord.normalize import Identity, attachments_of, sender_of, text_of
 from channels.discord.payloads import Interaction, Message, Option, made_at
 from channels.discord.places import Place
+from channels.discord.render import units
 
 PING, COMMAND, COMPONENT, AUTOCOMPLETE = 1, 2, 3, 4
 SLASH, MESSAGE_MENU = 1, 3
@@ -24,6 +25,7 @@ HAND_OVER = "Hand to an agent"
 STOP_BUTTON = "threadmill:stop"
 _TEXT_OPTION = 3
 _MOST_CHOICES = 25
+_LONGEST_LABEL = 100
 _TOKEN_LIFE = timedelta(minutes=15)
 _ANSWER_MARGIN = timedelta(seconds=20)
 _LONGEST_WAY = timedelta(seconds=10)  # an interaction is answered within three seconds or never
@@ -81,16 +83,37 @@ def fingerprint(declaration: Sequence[Mapping[str, Any]], application_id: str) -
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def suggestions(raw: Interaction, commands: Sequence[CommandSpec]) -> list[dict[str, str]]:
-    """The choices that fit what has been typed so far, for an option that has too many to be declared."""
-    typed = next((option for option in (raw.data.options if raw.data else []) if option.focused), None)
-    if raw.data is None or typed is None:
-        return []
-    spec = _spec(raw.data.name, commands)
-    choices = next((option.choices for option in spec.options if option.name == typed.name), ()) if spec else ()
-    begun = str(typed.value or "").casefold()
-    fitting = sorted((c for c in choices if begun in c.casefold()), key=lambda c: not c.casefold().startswith(begun))
-    return [{"name": choice[:100], "value": choice[:100]} for choice in fitting[:_MOST_CHOICES]]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Typed:
+    """What somebody has typed so far into an option of a command."""
+
+    command: CommandSpec
+    option: CommandOption
+    text: str
+
+    @property
+    def fitting(self) -> Sequence[Suggestion]:
+        """Of the option's own choices those that fit, first those that begin like it."""
+        begun = self.text.casefold()
+        found = [choice for choice in self.option.choices if begun in choice.casefold()]
+        found.sort(key=lambda choice: not choice.casefold().startswith(begun))
+        return [Suggestion(value=choice, label=choice) for choice in found]
+
+
+def typed(raw: Interaction, commands: Sequence[CommandSpec]) -> Typed | None:
+    """What an autocomplete interaction asks about. None when it is nothing of ours."""
+    focused = next((option for option in (raw.data.options if raw.data else []) if option.focused), None)
+    spec = _spec(raw.data.name, commands) if raw.data is not None else None
+    if focused is None or spec is None:
+        return None
+    option = next((option for option in spec.options if option.name.lower()[:32] == focused.name), None)
+    return Typed(command=spec, option=option, text=str(focused.value or "").strip()) if option is not None else None
+
+
+def choices(suggestions: Sequence[Suggestion]) -> list[dict[str, str]]:
+    """As Discord takes them: at most 25, each once, 100 characters long. A longer value would be cut into another."""
+    offered = {each.value: each.label for each in suggestions if 0 < units(each.value) <= _LONGEST_LABEL}
+    return [{"name": _short(label, value), "value": value} for value, label in list(offered.items())[:_MOST_CHOICES]]
 
 
 def interaction(
@@ -142,7 +165,7 @@ def _said(
 
 
 def _command_text(name: str, options: Sequence[Option], spec: CommandSpec | None) -> str:
-    order = {option.name: place for place, option in enumerate(spec.options)} if spec is not None else {}
+    order = {option.name.lower()[:32]: place for place, option in enumerate(spec.options)} if spec is not None else {}
     given = sorted(options, key=lambda option: order.get(option.name, len(order)))
     words = [str(option.value).strip() for option in given if option.value is not None]
     return " ".join([f"/{spec.name if spec is not None else name}", *(word for word in words if word)])
@@ -159,7 +182,7 @@ def _declared_option(option: CommandOption) -> dict[str, Any]:
         "description": _short(option.description, option.name),
         "required": option.required,
     }
-    if len(option.choices) > _MOST_CHOICES:
+    if option.takes is not None or len(option.choices) > _MOST_CHOICES:
         declaration["autocomplete"] = True
     elif option.choices:
         declaration["choices"] = [{"name": choice[:100], "value": choice[:100]} for choice in option.choices]
@@ -168,4 +191,9 @@ def _declared_option(option: CommandOption) -> dict[str, Any]:
 
 def _short(description: str, name: str) -> str:
     text = " ".join(description.split()) or name
-    return text if len(text) <= 100 else text[:99] + "…"
+    if units(text) <= _LONGEST_LABEL:
+        return text
+    text = text[: _LONGEST_LABEL - 1]
+    while units(text) > _LONGEST_LABEL - 1:
+        text = text[:-1]
+    return text + "…"

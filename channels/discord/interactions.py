@@ -6,6 +6,7 @@ those that Discord was last told, since Discord limits how often that may be don
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,7 +15,7 @@ import aiohttp
 import discord
 from discord.http import Route
 
-from channels.base import CommandSpec, Inbound, Intake, NotAccepted
+from channels.base import CommandSpec, Inbound, Intake, NotAccepted, Sender, Suggestion, Suggestions, ThreadRef
 from channels.discord import commands
 from channels.discord.payloads import Interaction
 from channels.discord.rest import Rest
@@ -25,14 +26,16 @@ DECLARED = "commands"
 
 _ANSWER_LATER, _TAKEN, _SUGGESTIONS = 5, 6, 8
 _EPHEMERAL = 64
+_LOOKING_SECONDS = 1.0  # of the three that Discord waits
 
 
 class Interactions:
     """Speaks to Discord about the interactions of one run."""
 
-    def __init__(self, rest: Rest, specs: Sequence[CommandSpec]) -> None:
+    def __init__(self, rest: Rest, specs: Sequence[CommandSpec], suggestions: Suggestions | None) -> None:
         self._rest = rest
         self._specs = specs
+        self._suggestions = suggestions
 
     async def acknowledge(self, event: Inbound) -> None:
         """Say that an answer is on its way: to a command visibly, to the person alone; to a button without a trace."""
@@ -42,10 +45,25 @@ class Interactions:
         later = {"type": _ANSWER_LATER, "data": {"flags": _EPHEMERAL}}
         await self._respond(handle.interaction_id, handle.token, later if handle.command else {"type": _TAKEN})
 
-    async def suggest(self, raw: Interaction) -> None:
-        """Offer what could be typed."""
-        found = commands.suggestions(raw, self._specs)
-        await self._respond(raw.id, raw.token, {"type": _SUGGESTIONS, "data": {"choices": found}})
+    async def suggest(self, raw: Interaction, sender: Sender, where: ThreadRef) -> None:
+        """Offer what could be typed. What takes too long to find out is not offered: the next letter asks again."""
+        typed = commands.typed(raw, self._specs)
+        found = [*typed.fitting, *await self._there_is(typed, sender, where)] if typed is not None else []
+        await self._respond(raw.id, raw.token, {"type": _SUGGESTIONS, "data": {"choices": commands.choices(found)}})
+
+    async def _there_is(self, typed: commands.Typed, sender: Sender, where: ThreadRef) -> Sequence[Suggestion]:
+        takes = typed.option.takes
+        if self._suggestions is None or takes is None:
+            return []
+        try:
+            async with asyncio.timeout(_LOOKING_SECONDS):
+                return await self._suggestions.suggest(sender, where, typed.command.name, takes, typed.text)
+        except TimeoutError:
+            _log.warning("what could be typed for /%s was not found in time", typed.command.name)
+        except Exception:  # noqa: BLE001
+            # Whatever fails behind a keystroke must not end the connection.
+            _log.exception("what could be typed for /%s was not found", typed.command.name)
+        return []
 
     async def declare(self, application_id: str, intake: Intake) -> None:
         """Tell Discord our commands, when they are not those that it was last told."""

@@ -49,7 +49,7 @@ class Receiver:
         self._spawn = spawn
         self._connected = connected
         self.ingress = Ingress(intake, troubled=troubled)
-        self._interactions = Interactions(rest, context.commands)
+        self._interactions = Interactions(rest, context.commands, context.suggestions)
         self._histories = Histories(
             rest, places, self.ingress, spawn=spawn, arrival=self._arrival, me=lambda: self.me, previews=previews
         )
@@ -214,14 +214,14 @@ class Receiver:
 
     def _interaction(self, data: Mapping[str, Any]) -> None:
         raw = Interaction.model_validate(data)
-        if raw.type == commands.AUTOCOMPLETE:
-            self._spawn(self._interactions.suggest(raw))
-            return
         channel_id = raw.place_id
         if channel_id is None:
             return
         if raw.channel is not None and self._places[channel_id] is None:
             self._places.learn_room(raw.channel, raw.guild_id)
+        if raw.type == commands.AUTOCOMPLETE:
+            self._typed(raw, self._places[channel_id] or Place(space=raw.guild_id or "", room=channel_id))
+            return
 
         def arrive(at: Place) -> Arrival:
             return self._one(channel_id, commands.interaction(raw, at, self.me, self._context.commands, now()))
@@ -232,6 +232,12 @@ class Receiver:
         else:
             # Commands run ahead of what waits, and Discord waits three seconds for a sign: they are not held.
             self.ingress.put(arrive(at))
+
+    def _typed(self, raw: Interaction, at: Place) -> None:
+        """Somebody is typing a command. That is no event: nothing is committed."""
+        if raw.person is not None:
+            sender = normalize.sender_of(raw.person, self.me, raw.member)
+            self._spawn(self._interactions.suggest(raw, sender, at.ref(self._context.name)))
 
     def _one(self, channel_id: str, event: Inbound | None) -> Arrival:
         return self.ingress.arrival(channel_id, [event] if event is not None else [])

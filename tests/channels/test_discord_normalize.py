@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from channels.base import ChannelName, CommandOption, CommandSpec, Kind
+from channels.base import ChannelName, CommandOption, CommandSpec, Kind, Suggestion
 from channels.discord import commands, normalize
 from channels.discord.normalize import Identity
 from channels.discord.payloads import Deleted, Interaction, Message, Reaction, Room, made_at
@@ -264,6 +264,19 @@ def test_the_declaration_keeps_discords_rules_and_changes_its_fingerprint_only_w
 def test_suggestions_begin_with_what_was_typed() -> None:
     data = {"name": "model", "options": [{"name": "name", "type": 3, "value": "3", "focused": True}]}
     raw = Interaction.model_validate({"id": "5", "type": 4, "token": "t", "data": data})
-    found = [choice["value"] for choice in commands.suggestions(raw, COMMANDS)]
+    assert raw.data is not None
+    typed = commands.typed(raw, COMMANDS)
+    assert typed is not None
+    found = [choice["value"] for choice in commands.choices(typed.fitting)]
     assert found[0] == "3"
     assert set(found) == {str(number) for number in range(40) if "3" in str(number)}
+    unknown = raw.data.model_copy(update={"name": "nothing of ours"})
+    assert commands.typed(raw.model_copy(update={"data": unknown}), COMMANDS) is None
+
+
+def test_choices_are_within_discords_rules() -> None:
+    found = [Suggestion(value="x" * 101, label="too long to be chosen"), Suggestion(value="", label="nothing")]
+    found += [Suggestion(value=f"s{number}", label="🧵" * 99) for number in (*range(40), 0)]
+    offered = commands.choices(found)
+    assert [choice["value"] for choice in offered] == [f"s{number}" for number in range(25)]
+    assert {len(choice["name"].encode("utf-16-le")) // 2 for choice in offered} == {99}

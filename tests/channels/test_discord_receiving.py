@@ -11,6 +11,8 @@ import pytest
 from channels.base import (
     ChannelContext,
     ChannelState,
+    CommandOption,
+    CommandSpec,
     DeliveryKey,
     EventId,
     Inbound,
@@ -18,6 +20,8 @@ from channels.base import (
     OpenPrompt,
     Outbound,
     Rejected,
+    Suggestion,
+    Takes,
     ThreadRef,
     Unavailable,
 )
@@ -546,6 +550,39 @@ async def test_commands_are_declared_once_and_again_when_they_change(discord: Di
     del discord.intake.cursors["commands"]
     await discord.reconnect()
     await until(lambda: world.command_writes == 2)
+
+
+class SlowSuggestions:
+    """What is asked first is never answered, what is asked then fails."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    async def suggest(self, *_: object) -> Sequence[Suggestion]:
+        self.asked += 1
+        if self.asked == 1:
+            await asyncio.Event().wait()
+        raise RuntimeError("the store is gone")
+
+
+@pytest.mark.slow
+@pytest.mark.requirement("P6")
+async def test_typing_is_answered_in_time_however_long_it_takes_to_find_out_what_there_is() -> None:
+    session = CommandOption(name="session", description="Which", choices=("all",), takes=Takes.SESSION)
+    specs = (CommandSpec(name="kill", description="End it", options=(session,)),)
+    async with DiscordServer() as server:
+        settings = Settings.model_validate({"token": server.world.token, "base_url": server.base_url})
+        context = ChannelContext(name=NAME, files=StoredFiles(), commands=specs, suggestions=SlowSuggestions())
+        async with DiscordChannel(settings, context) as channel:
+            running = asyncio.create_task(channel.run(intake := RecordingIntake()))
+            await server.world.declared.wait()
+            typed = [server.world.types(server.world.room, "kill", {"session": ""}, "session") for _ in range(2)]
+            await until(lambda: all(server.world.interaction(each)["response"] for each in typed))
+            offered = [server.world.interaction(each)["response"]["data"]["choices"] for each in typed]
+            assert offered == [[{"name": "all", "value": "all"}]] * 2
+            assert intake.events == []
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
 
 
 async def test_two_channels_of_one_process_may_have_different_base_urls(discord: DiscordRig, tmp_path: Path) -> None:

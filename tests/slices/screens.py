@@ -84,6 +84,10 @@ class DiscordScreen:
     def accounts(self) -> Mapping[str, str]:
         return {name: f"discord:{id}" for name, id in self._people.items()}
 
+    def know(self, name: str, id: str) -> None:
+        """Somebody more, who is called so here."""
+        self._people[name] = id
+
     def table(self) -> str:
         return f'[channels.discord]\ntoken = "{self.world.token}"\nbase_url = "{self.server.base_url}"\n'
 
@@ -97,7 +101,9 @@ class DiscordScreen:
     def gives(self, where: ThreadRef, line: str, *, by: str = ADAS) -> None:
         name, _, rest = line.removeprefix("/").partition(" ")
         declared = next(command for command in self.world.commands if command["name"] == name)
-        names = [option["name"] for option in declared.get("options", [])]
+        options = declared.get("options", [])
+        # What must be filled in, is; where nothing must, all that there is. The last takes the rest of the line.
+        names = [o["name"] for o in options if o["required"]] or [o["name"] for o in options]
         words = rest.split(" ", len(names) - 1) if rest else []
         self.world.gives_command(_channel(where), name, dict(zip(names, words, strict=False)), by=self._people[by])
 

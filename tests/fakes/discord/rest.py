@@ -15,7 +15,7 @@ from tests.fakes.discord.about import About
 from tests.fakes.discord.faults import Faults
 from tests.fakes.discord.gateway import Gateway
 from tests.fakes.discord.limits import RateLimits
-from tests.fakes.discord.rules import Refusal, changed, check_message, posted
+from tests.fakes.discord.rules import Refusal, changed, check_message, check_response, posted
 from tests.fakes.discord.world import DIRECT, EPHEMERAL, FORUM, LOADING, THREADS, Json, World, now
 
 _API = "/api/v10"
@@ -312,6 +312,7 @@ class Rest:
         if state["response"] is not None:
             raise Refusal(400, 40060, "Interaction has already been acknowledged.")
         body = await request.json()
+        check_response(state["type"], body)
         state["response"] = body
         if body["type"] == 5:
             flags = LOADING | (body.get("data", {}).get("flags", 0) & EPHEMERAL)

@@ -70,6 +70,20 @@ def check_command(command: Json) -> None:
             raise Refusal(400, 50035, "Invalid Form Body: choices")
 
 
+def check_response(interaction: int, body: Json) -> None:
+    """Raises Refusal for an answer to an interaction that Discord would not take."""
+    suggesting = body.get("type") == 8
+    if suggesting != (interaction == 4):
+        raise Refusal(400, 50035, "Invalid Form Body: this type does not answer this interaction")
+    choices = body.get("data", {}).get("choices", []) if suggesting else []
+    if len(choices) > 25:
+        raise Refusal(400, 50035, "Invalid Form Body: at most 25 choices")
+    for choice in choices:
+        name, value = choice["name"], choice["value"]
+        if not 1 <= len(name) <= 100 or not 1 <= len(value) <= 100:
+            raise Refusal(400, 50035, "Invalid Form Body: a choice has 1 to 100 characters")
+
+
 def posted(body: Json) -> Json:
     """The fields of a new message that come from its sender."""
     return {

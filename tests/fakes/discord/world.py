@@ -191,6 +191,18 @@ class World:
             raise LookupError(f"/{name} has no option {unknown}, only {known}")
         return self.interacts(channel_id, 2, {"id": "1", "name": name, "type": 1, "options": given}, by=by)
 
+    def types(self, channel_id: str, name: str, options: Json, focused: str, *, by: str | None = None) -> str:
+        """A person is typing into an option with autocomplete of a slash command; the interaction's id."""
+        declared = next(command for command in self.commands if command["name"] == name and command["type"] == 1)
+        option = next(option for option in declared["options"] if option["name"] == focused)
+        if not option.get("autocomplete"):
+            raise LookupError(f"/{name} {focused} has no autocomplete")
+        given = [
+            {"name": key, "type": 3, "value": value, **({"focused": True} if key == focused else {})}
+            for key, value in options.items()
+        ]
+        return self.interacts(channel_id, 4, {"id": "1", "name": name, "type": 1, "options": given}, by=by)
+
     def hands_over(self, channel_id: str, message_id: str, menu: str) -> str:
         """A person chooses an entry of a message's menu."""
         if not any(command["name"] == menu and command["type"] == 3 for command in self.commands):
