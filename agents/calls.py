@@ -6,6 +6,7 @@ import asyncio
 from datetime import datetime
 
 import structlog
+from pydantic import BaseModel
 
 from agents.base import Claim, Fenced, NewStep, NotFound, Refused, Session, StepKind
 from agents.models.base import ToolCall
@@ -14,6 +15,9 @@ from agents.tools.approvals import Approvals
 from agents.tools.base import Call, Park, Tool, Toolbox, ToolError, parse
 
 log = structlog.get_logger("tools")
+
+_GRACE_SECONDS = 0.5  # for a tool to tidy up after it was cancelled
+_left_alone: set[asyncio.Task[str]] = set()  # the loop itself holds tasks weakly
 
 LONGEST_RESULT = 100_000  # characters of a result that a model is given
 
@@ -90,8 +94,7 @@ class CallRunner:
         arguments = parse(tool, call.arguments)
         made = self._call(call, session, begun_at, news, now)
         try:
-            async with asyncio.timeout(tool.timeout_seconds):
-                text = await tool.run(made, arguments)
+            text = await _run(tool, made, arguments)
         except TimeoutError:
             raise ToolError(f"{call.name} took longer than {tool.timeout_seconds:g} s and was stopped.") from None
         if len(text) > LONGEST_RESULT:
@@ -114,6 +117,35 @@ class CallRunner:
             begun_at=begun_at,
             news=news,
         )
+
+
+async def _run(tool: Tool, call: Call, arguments: BaseModel) -> str:
+    """Run a tool in a task of its own: one that does not heed its cancellation holds up neither a kill nor its own
+    timeout. It is left to itself then; what it still wants to write for the session, the store refuses after a kill.
+
+    Raises TimeoutError, and what the tool raises."""
+    running = asyncio.create_task(tool.run(call, arguments), name=f"tool-{tool.name}")
+    try:
+        done, _ = await asyncio.wait([running], timeout=tool.timeout_seconds)
+    finally:
+        if not running.done():
+            running.cancel()
+            ended, _ = await asyncio.wait([running], timeout=_GRACE_SECONDS)
+            if not ended:
+                log.error("a tool does not heed its cancellation and is left to itself", tool=tool.name)
+                _left_alone.add(running)
+                running.add_done_callback(_forget)
+    if not done:
+        raise TimeoutError
+    if running.cancelled():
+        raise ToolError(f"{tool.name} was cancelled from within, and has no result.")
+    return running.result()
+
+
+def _forget(task: asyncio.Task[str]) -> None:
+    _left_alone.discard(task)
+    if not task.cancelled():
+        task.exception()  # looked at: nobody else will
 
 
 def skipped(call: ToolCall, why: str, now: datetime) -> NewStep:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from agents.processes import end_all, new_mark
 from agents.tool_servers import Offered
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Server:
 class Connection:
     """An open session with a server."""
 
-    def __init__(self, session: ClientSession, process: asyncio.subprocess.Process | None) -> None:
+    def __init__(self, session: ClientSession, process: _Process | None) -> None:
         self._session = session
         self._process = process
         self._lost = False
@@ -122,11 +122,11 @@ class Connection:
         """End the server's process and all that it has started, now."""
         if self._process is not None:
             self._lost = True
-            _kill(self._process)
+            self._process.kill()
 
     @property
     def _gone(self) -> bool:
-        return self._lost or (self._process is not None and self._process.returncode is not None)
+        return self._lost or (self._process is not None and self._process.running.returncode is not None)
 
 
 @asynccontextmanager
@@ -147,7 +147,7 @@ async def connected(server: Server, *, within: float, changed: Callable[[], None
             changed()
 
     async with AsyncExitStack() as stack:
-        process: asyncio.subprocess.Process | None = None
+        process: _Process | None = None
         if server.url is not None:
             client = await stack.enter_async_context(create_mcp_http_client(headers=dict(server.headers or {})))
             streams = await stack.enter_async_context(streamable_http_client(server.url, http_client=client))
@@ -160,42 +160,49 @@ async def connected(server: Server, *, within: float, changed: Callable[[], None
         yield Connection(session, process)
 
 
+@dataclass(frozen=True, slots=True)
+class _Process:
+    """A server's process, with what its descendants are known by."""
+
+    running: asyncio.subprocess.Process
+    mark: dict[str, str]
+
+    def kill(self) -> None:
+        end_all(self.running.pid, self.mark, buried=self.running.returncode is not None)
+
+
 @asynccontextmanager
-async def _process(server: Server) -> AsyncIterator[asyncio.subprocess.Process]:
+async def _process(server: Server) -> AsyncIterator[_Process]:
     assert server.command is not None
     inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
-    process = await asyncio.create_subprocess_exec(
+    running = await asyncio.create_subprocess_exec(
         server.command,
         *server.args,
-        env={**inherited, **(server.env or {})},
+        env={**inherited, **(server.env or {}), **(mark := new_mark())},
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
         start_new_session=True,
         limit=_LONGEST_LINE,
     )
+    process = _Process(running, mark)
     try:
         yield process
     finally:
-        _kill(process)
-        await process.wait()
-
-
-def _kill(process: asyncio.subprocess.Process) -> None:
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
+        process.kill()
+        await running.wait()
 
 
 @asynccontextmanager
-async def _streams(process: asyncio.subprocess.Process, ended: Callable[[], None]) -> AsyncIterator[tuple[Any, Any]]:
+async def _streams(process: _Process, ended: Callable[[], None]) -> AsyncIterator[tuple[Any, Any]]:
     """The process as the SDK's pair of streams."""
     import anyio
     from mcp.shared.message import SessionMessage
     from mcp.types import jsonrpc_message_adapter
 
-    assert process.stdin is not None
-    assert process.stdout is not None
-    stdin, stdout = process.stdin, process.stdout
+    running = process.running
+    stdin, stdout = running.stdin, running.stdout
+    assert stdin is not None and stdout is not None  # noqa: PT018
     incoming, received = anyio.create_memory_object_stream[SessionMessage | Exception](0)
     sent, outgoing = anyio.create_memory_object_stream[SessionMessage](0)
 
@@ -209,7 +216,7 @@ async def _streams(process: asyncio.subprocess.Process, ended: Callable[[], None
                         log.warning("an MCP server wrote a line that is no message", line=line[:200])
                         continue
                     await incoming.send(SessionMessage(message))
-        _kill(process)
+        process.kill()
         ended()
 
     async def write() -> None:
@@ -221,9 +228,9 @@ async def _streams(process: asyncio.subprocess.Process, ended: Callable[[], None
 
     async def watch() -> None:
         # Neither the end of the output nor `wait` tells: a child of the server may hold the pipe open.
-        while process.returncode is None:  # noqa: ASYNC110 - asyncio tells of it only once the pipes are closed
+        while running.returncode is None:  # noqa: ASYNC110 - asyncio tells of it only once the pipes are closed
             await asyncio.sleep(_WATCH_SECONDS)
-        _kill(process)
+        process.kill()
 
     async with anyio.create_task_group() as group:
         group.start_soon(watch)
