@@ -49,8 +49,8 @@ class Operators:
 
     def undelivered(self, delivery: Delivery, state: DeliveryState, why: str, now: datetime) -> None:
         """Report a delivery that came to a bad end. Never blocks."""
-        place = delivery.message.to.key
-        bad = state in (DeliveryState.DEAD, DeliveryState.UNKNOWN)
+        place = (delivery.message.to if delivery.opening is None else delivery.opening.room).key
+        bad = state in (DeliveryState.DEAD, DeliveryState.UNKNOWN) or delivery.opening is not None
         if not bad or delivery.message.key.startswith(_KEY) or now - self._told.get(place, now - _QUIET) < _QUIET:
             return
         if len(self._told) >= _PLACES:
@@ -58,6 +58,8 @@ class Operators:
         self._told[place] = now
         what = "was not delivered" if state is DeliveryState.DEAD else "may or may not have been delivered"
         text = f"A message to `{place}` {what}: {why}. `/deadletters` lists what waits for you."
+        if state is DeliveryState.CANCELLED:
+            text = f"No thread could be opened in `{place}`, so the agent talks in the room itself: {why}"
         if self._waiting.full():
             log.warning("operators are not told", text=text)
         else:

@@ -797,13 +797,18 @@ async def test_a_thread_is_opened_and_everything_follows_to_it(world: World, fak
     assert [(row["place"], row["delivery"]) for row in shown] == [(thread, 1), (thread, 2), (thread, 3)]
 
 
-async def test_where_there_are_no_threads_the_session_talks_in_the_room(world: World, fake: Platform) -> None:
+@pytest.mark.parametrize("error", [NoThreads("no threads here"), Rejected("may not open threads")])
+async def test_where_there_are_no_threads_the_session_talks_in_the_room(
+    world: World, fake: Platform, error: Rejected
+) -> None:
     await opening(world)
     await world.put(out("first", to=PLACEHOLDER), session="s2")
-    fake.coming = [Trouble(error=NoThreads("no threads here"))]
+    fake.coming = [Trouble(error=error)]
     async with world.running():
         await world.all_end()
     assert fake.texts(ROOM.key) == ["I am the child.", "first"]
+    refused = [] if isinstance(error, NoThreads) else [("cancelled", str(error))]
+    assert [(state.value, why) for _, state, why in world.ended if why] == refused
     assert await addresses(world) == dict.fromkeys(["home", "answer_to", "mail"], ROOM.key) | {"bound": [ROOM.key]}
 
 

@@ -20,6 +20,7 @@ from channels.base import (
     Channel,
     ChannelError,
     ChannelName,
+    NoThreads,
     Rejected,
     TemporaryFailure,
     ThreadRef,
@@ -207,6 +208,9 @@ class Courier:
                 self._bugs.pop(delivery.n, None)
                 await bury(self._parts, delivery, move.state, why)
             case WithoutThread():
+                if not isinstance(error, NoThreads):  # it should have worked: a missing permission, most likely
+                    log.error("no thread, so the room itself", reason=why)
+                    tell(self._parts, delivery, DeliveryState.CANCELLED, why)
                 for lane in await stored(lambda: self._parts.outbox.not_opened(delivery, now)):
                     self.notify(lane)
         return _Look.AGAIN

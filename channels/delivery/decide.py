@@ -3,8 +3,7 @@
     what the channel says    what becomes of the delivery
     TemporaryFailure         later, in the same lane, whose order is kept; control replies pass
     Unavailable              later; and after `fallback_after` the next place of the person's reach
-    Rejected                 dead letter
-    NoThreads                (a thread to be opened) the room, or the parent's home
+    Rejected                 dead letter; for a thread to be opened the room, or the parent's home
     UnknownOutcome           in doubt: sent again under the same key where the platform forgives that, looked up where
                              it can be, and else *unknown*: never doubled silently
     anything else            a bug in an adapter: tried a few times; in doubt when it was handed over already
@@ -19,7 +18,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from channels.backoff import backoff_seconds
-from channels.base import Capability, NoThreads, Rejected, TemporaryFailure, Unavailable, UnknownOutcome
+from channels.base import Capability, Rejected, TemporaryFailure, Unavailable, UnknownOutcome
 from channels.delivery.base import DeliveryState
 
 BUGS = 5  # tries of something that fails in a way no adapter should
@@ -74,8 +73,8 @@ Move = Later | GiveUp | Elsewhere | WithoutThread
 
 def decide(error: Exception, at: Situation) -> Move:
     match error:
-        case NoThreads() if at.opening:
-            return WithoutThread()
+        case Rejected() if at.opening:
+            return WithoutThread()  # what the session has to say can still be said
         case Rejected():
             return GiveUp(state=_lost(at))
         case Unavailable():
