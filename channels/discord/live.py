@@ -54,8 +54,14 @@ class LiveMessage:
             await self._speaker.delete(self._where, self._message_id)
         except ChannelError as error:
             _log.warning("a preview stays in %s: %s", self._where.key, error)
+            self._speaker.stayed.leave(self._where, self._message_id, self._whole())
         finally:
             self._speaker.previews.discard(self._message_id)
+
+    def _whole(self) -> str:
+        """The text that is shown, when all of it is."""
+        text = self._shown[0] if self._shown is not None else ""
+        return text if len(pieces(text, _SHOWN_UNITS)) == 1 else ""
 
     async def _paint(self) -> None:
         while True:

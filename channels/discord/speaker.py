@@ -38,6 +38,7 @@ from channels.discord.payloads import Message, made_at
 from channels.discord.render import render
 from channels.discord.rest import Rest
 from channels.discord.split import file_content, is_part
+from channels.stayed import Stayed
 
 SUPPRESS_EMBEDS = 1 << 2
 EPHEMERAL = 1 << 6
@@ -62,10 +63,15 @@ class Speaker:
         self._files = files
         self._me = me
         self.previews: set[str] = set()  # ids of messages that are being written, see `live`
+        self.stayed = Stayed()
         self._said: dict[str, DeliveryKey] = {}  # message id -> what was said with it, newest last
         self._answered: dict[str, DeliveryKey] = {}  # interaction id -> the delivery that filled in its reply
 
     async def send(self, part: Outbound) -> Receipt:
+        stayed = await self.stayed.say(part, self.edit)
+        return stayed if stayed is not None else await self._send(part)
+
+    async def _send(self, part: Outbound) -> Receipt:
         handle = AnswerHandle.parse(part.answer_with) if part.answer_with is not None else None
         body, files = await self._body(part)
         if handle is not None:
@@ -109,7 +115,11 @@ class Speaker:
 
     async def delete(self, where: ThreadRef, message_id: str) -> None:
         with spoken("delete a message"):
-            await self._rest.delete_message(where.thread or where.room, message_id)
+            try:
+                await self._rest.delete_message(where.thread or where.room, message_id)
+            except discord.NotFound as error:
+                if error.code != errors.UNKNOWN_MESSAGE:  # somebody was faster: it is gone, as it should be
+                    raise
 
     async def direct_room(self, user_id: str) -> str:
         """The channel of direct messages with a person. Discord gives the same one each time."""

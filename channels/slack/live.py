@@ -334,14 +334,18 @@ class Previews:
             "edit a preview", self._client.chat_update(channel=place.room, ts=ts, **_preview(text, status))
         )
 
-    async def remove(self, place: ThreadRef, left: Left) -> None:
-        """Take a preview away. Never raises."""
+    async def remove(self, place: ThreadRef, left: Left) -> bool:
+        """Take a preview away; whether it is gone. Never raises."""
         if left.streaming:
             await self.stop(place, left.ts)
         try:
             await self._calls.ask("take a preview away", self._client.chat_delete(channel=place.room, ts=left.ts))
         except ChannelError as error:
+            if "message_not_found" in str(error):
+                return True  # somebody was faster
             logger.warning("a preview stays in %s: %s", place.key, error)
+            return False
+        return True
 
     async def _remove_later(self, place: ThreadRef, left: Left) -> None:
         try:

@@ -77,8 +77,8 @@ class TelegramChannel:
         self._settings = settings
         self._context = context
         self._client = Client(settings)
-        self._sender = sending.Sender(self._client, context.files)
         self._previews = Previews(self._client)
+        self._sender = sending.Sender(self._client, context.files, self._previews.stayed)
         self._me: Me | None = None
         self._forums: set[str] = set()
         self._side_tasks: set[asyncio.Task[None]] = set()

@@ -22,7 +22,7 @@ from channels.telegram.client import Client
 from channels.telegram.errors import Refusal, translate
 from channels.telegram.normalize import STOP_BUTTON
 from channels.telegram.pace import Lane
-from channels.telegram.parts import addressed, answering
+from channels.telegram.parts import addressed, answering, fits_text
 from channels.telegram.previews import Previews
 from channels.telegram.render import TEXT_UNITS, Rendered, render, shorten
 
@@ -111,6 +111,7 @@ class EditedText:
     _edits: int = 0
     _message_id: int | None = None
     _shown: Rendered | None = None
+    _text: str = ""  # what is shown, when all of it is
     _not_before: float = 0.0
     _closed: bool = False
     _busy: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -130,6 +131,7 @@ class EditedText:
         self._not_before = now + self.interval_seconds * (1.0 if self._edits <= _QUICK_EDITS else _SLOWED)
         async with self._busy:
             await self._show(shown)
+            self._text = text if self._shown == shown and fits_text(text) else ""
 
     async def _show(self, shown: Rendered) -> None:
         content: dict[str, Any] = {
@@ -163,7 +165,7 @@ class EditedText:
         async with self._busy:
             if self._message_id is not None:
                 message_id, self._message_id = self._message_id, None
-                await self.previews.gone(addressed(self.where)["chat_id"], message_id)
+                await self.previews.gone(self.where, message_id, self._text)
 
 
 def _may_be_tried_again(error: TelegramError | TimeoutError | TemporaryFailure) -> bool:

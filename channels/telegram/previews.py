@@ -12,8 +12,11 @@ import logging
 
 from telegram.error import TelegramError
 
-from channels.base import Intake, NotAccepted, TemporaryFailure
+from channels.base import Intake, NotAccepted, TemporaryFailure, ThreadRef
+from channels.stayed import Stayed
 from channels.telegram.client import Client
+from channels.telegram.errors import Refusal
+from channels.telegram.parts import addressed
 
 _log = logging.getLogger(__name__)
 _CURSOR = "previews"
@@ -28,6 +31,7 @@ class Previews:
         self._client = client
         self._intake: Intake | None = None
         self._shown: set[tuple[int | str, int]] = set()
+        self.stayed = Stayed()
 
     async def tidy(self, intake: Intake) -> None:
         """Take away what an earlier run left, and store through this intake from now on. Raises no channel's error."""
@@ -44,16 +48,23 @@ class Previews:
         except NotAccepted as error:
             _log.info("a preview is not remembered: %s", error)
 
-    async def gone(self, chat: int | str, message: int) -> None:
+    async def gone(self, where: ThreadRef, message: int, text: str) -> None:
+        """Take one away, which showed this text."""
+        chat = addressed(where)["chat_id"]
         self._shown.discard((chat, message))
-        await self._delete(chat, message)
+        if not await self._delete(chat, message):
+            self.stayed.leave(where, str(message), text)
 
-    async def _delete(self, chat: int | str, message: int) -> None:
+    async def _delete(self, chat: int | str, message: int) -> bool:
         try:
             async with asyncio.timeout(_CALL_SECONDS):
                 await self._client.attempt("deleteMessage", chat_id=chat, message_id=message)
         except (TelegramError, TimeoutError, TemporaryFailure) as error:
+            if isinstance(error, Refusal) and error.answer.status == 400 and error.says("not found"):
+                return True  # somebody was faster
             _log.info("the preview %s in %s is not taken away: %s", message, chat, error)
+            return False
+        return True
 
 
 def _read(stored: str | None) -> set[tuple[int | str, int]]:

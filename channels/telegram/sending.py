@@ -17,6 +17,7 @@ from telegram.error import TelegramError
 
 from channels.base import Attachment, Files, Outbound, Receipt, Rejected, TemporaryFailure
 from channels.split import divided
+from channels.stayed import Stayed
 from channels.telegram.client import Client
 from channels.telegram.errors import Refusal, timed_out, translate
 from channels.telegram.pace import Lane
@@ -32,12 +33,17 @@ _NAME_BYTES = 120
 class Sender:
     """Sends parts through one client."""
 
-    def __init__(self, client: Client, files: Files) -> None:
+    def __init__(self, client: Client, files: Files, stayed: Stayed) -> None:
         self._client = client
         self._files = files
+        self._stayed = stayed
 
     async def send(self, part: Outbound) -> Receipt:
         """See Channel.send. A text that no message can hold is sent as a file."""
+        stayed = await self._stayed.say(part, self.edit)
+        return stayed if stayed is not None else await self._send(part)
+
+    async def _send(self, part: Outbound) -> Receipt:
         doing = _doing(part)
         album = len(part.attachments) > 1
         files = [await self._upload(attachment, in_album=album) for attachment in part.attachments]

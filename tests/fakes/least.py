@@ -200,7 +200,7 @@ async def discord() -> AsyncIterator[Least]:
     app = web.Application()
     app.router.add_get("/api/v10/users/@me", _always(bot))
     for path in ("oauth2/applications/@me", "applications/@me"):
-        about = {
+        about: Json = {
             "id": "7",
             "name": "b",
             "description": "",
