@@ -136,6 +136,7 @@ async def test_a_session_killed_before_it_is_taken_up_after_a_crash_does_nothing
             "spawn researcher as one: (wait 30s then say a)\nspawn researcher: wait 30s\njoin\nsay b"
         )
         await here.turns_begun(3)
+        await here.until(lambda: here.query("select 1 from sessions where state = 'waiting'"))
     async with world(tmp_path, holder="two", runs=False) as here:
         assert len(await here.journal.to_resume()) == 2
         assert len((await here.team.kill(root.id, by="Ada")).sessions) == 3
