@@ -22,6 +22,9 @@ class Room:
     def waiting(self) -> int:
         return sum(len(sessions) for sessions in self._waiting.values())
 
+    def waits(self, session: SessionId) -> bool:
+        return any(session in waiting for waiting in self._waiting.values())
+
     def enter(self, agent: AgentName, session: SessionId, limit: int) -> bool:
         """Take a place. False: there is none now, and the session waits for one."""
         if len(self._running[agent]) >= limit:

@@ -27,6 +27,7 @@ from agents.monitors.service import MonitorParts, Monitors
 from agents.monitors.timetable import ApschedulerTimetable
 from agents.ports import Journal, Mailbox, Sessions
 from agents.rights import Rights
+from agents.room import Room
 from agents.runner import TurnRunner
 from agents.skills import Skills
 from agents.team import Team
@@ -273,12 +274,12 @@ class Application:
         commands.add(
             [
                 help.command(commands.all),
-                spawn.command(team, current),
+                spawn.command(team, current, models),
                 agents_command.command(sessions),
                 steer.command(team, targets),
                 kill.command(team, sessions, targets),
                 stop.command(team, targets),
-                status.command(sessions, current, targets),
+                status.command(sessions, current, targets, self.runner.room.waits),
                 history.command(self.journal, targets),
                 send.command(team, targets),
                 focus.focus(sessions, targets),
@@ -314,7 +315,7 @@ class Application:
         }
 
         # what is looked at
-        _measure(metrics, database, engine, self.courier, self.dispatcher, self.connections)
+        _measure(metrics, database, engine, self.runner.room, self.courier, self.dispatcher, self.connections)
         assert config.web.token is not None, "bot.config.token settles it"
         self.web = create_web(
             WebParts(
@@ -456,6 +457,7 @@ def _measure(
     metrics: Metrics,
     database: Database,
     engine: EmbeddedEngine,
+    room: Room,
     courier: Courier,
     dispatcher: Dispatcher,
     connections: Connections,
@@ -464,6 +466,10 @@ def _measure(
     metrics.counter("storage_writes", "Writes that shared these commits", lambda: database.writes)
     metrics.gauge("sessions_awake", "Sessions whose turn runs", lambda: engine.awake)
     metrics.gauge("sessions_queued", "Sessions that wait for room to run", lambda: engine.queued)
+    metrics.gauge(
+        "sessions_without_room", "Sessions that wait because of their agent's max_running", lambda: room.waiting
+    )
+    metrics.gauge("tasks", "Tasks of the event loop", lambda: len(asyncio.all_tasks()))
     metrics.gauge("lanes_busy", "Places with something on its way", lambda: courier.busy_lanes)
     metrics.gauge("events_undecided", "Events that are not routed yet", lambda: dispatcher.waiting)
     metrics.channels(lambda: {name: state.state.value == "connected" for name, state in connections.health().items()})

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from agents.base import SessionId
 from agents.ports import Profiles, Sessions
 from agents.team import first_line
 from agents.tools.sessions import age
@@ -9,12 +12,16 @@ from bot.access import Action
 from bot.commands.base import SESSION, Command, Request, Targets
 
 
-def command(sessions: Sessions, profiles: Profiles, targets: Targets) -> Command:
+def command(
+    sessions: Sessions, profiles: Profiles, targets: Targets, waits_for_room: Callable[[SessionId], bool]
+) -> Command:
     async def run(request: Request) -> str:
         session = await targets.named_or_here(request, request.arguments.strip(), Action.READ)
         profile = profiles.profile(session.agent)
         state = session.ended.value if session.ended else session.state.value
         doing = f" ({session.doing})" if session.doing else ""
+        if profile is not None and waits_for_room(session.id):
+            doing = f" (waits for room: max_running of {session.agent} is {profile.max_running})"
         budget = session.budget_usd if session.budget_usd is not None else (profile.budget_usd if profile else None)
         children = await sessions.children(session.id)
         places = await sessions.places(session.id)
