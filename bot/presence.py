@@ -24,6 +24,7 @@ from channels.base import Capability, Channel, ChannelError, ChannelName, LiveTe
 log = structlog.get_logger("presence")
 
 _TYPING_SECONDS = 4.0  # Telegram's sign lasts 5 s, Discord's 10
+TYPING_AFTER_SECONDS = 0.6  # an answer that is there by then needs no sign, and a sign is a request like any other
 _QUIET_SECONDS = 1.0  # an answer that is there by then needs no preview
 _GRACE_SECONDS = 3.0  # for the delivery that takes the preview's place
 _STATUS_SECONDS = 8.0  # how often a long tool's time is told
@@ -41,7 +42,7 @@ class _Picture:
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     live: LiveText | None = None
     gave_way: asyncio.Event = field(default_factory=asyncio.Event)
-    over: bool = False
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
 
     def status(self) -> str:
         names = []
@@ -90,7 +91,7 @@ class Presence:
             case "tool_done":
                 picture.tools.pop(str(data["call_id"]), None)
             case "turn_done" | "ended" | "state":
-                picture.over = True
+                picture.ended.set()
             case _:
                 return
         if kind != "cost":
@@ -106,7 +107,7 @@ class Presence:
 
     def _began(self, session: SessionId, place: str | None) -> None:
         running = self._pictures.get(session)
-        if place is None or self._group is None or (running is not None and not running.over):
+        if place is None or self._group is None or (running is not None and not running.ended.is_set()):
             return
         where = ThreadRef.parse(place)
         if where.channel not in self._unseen:
@@ -123,7 +124,8 @@ class Presence:
     async def _paint(self, session: SessionId, picture: _Picture) -> None:
         typed = -_TYPING_SECONDS
         try:
-            while not picture.over:
+            await _happened_or(picture.ended, TYPING_AFTER_SECONDS)
+            while not picture.ended.is_set():
                 picture.changed.clear()
                 channel = await self._there(session, picture)
                 now = time.monotonic()
@@ -133,7 +135,7 @@ class Presence:
                         await channel.typing(picture.where)
                 if channel is not None and now - picture.began >= _QUIET_SECONDS:
                     await self._show(channel, picture)
-                await _changed_or(picture.changed, 0.3 if now - picture.began < _QUIET_SECONDS else _TYPING_SECONDS)
+                await _happened_or(picture.changed, 0.3 if now - picture.began < _QUIET_SECONDS else _TYPING_SECONDS)
         finally:
             await self._give_way(picture)
             if self._pictures.get(session) is picture:
@@ -162,15 +164,15 @@ class Presence:
     async def _give_way(self, picture: _Picture) -> None:
         """The turn is over: its last delivery is on its way, and takes the place of the preview."""
         if picture.live is not None:
-            await _changed_or(picture.gave_way, _GRACE_SECONDS)
+            await _happened_or(picture.gave_way, _GRACE_SECONDS)
         if picture.live is not None:
             live, picture.live = picture.live, None
             await live.close()
 
 
-async def _changed_or(changed: asyncio.Event, seconds: float) -> None:
+async def _happened_or(happened: asyncio.Event, seconds: float) -> None:
     try:
         async with asyncio.timeout(seconds):
-            await changed.wait()
+            await happened.wait()
     except TimeoutError:
         pass
