@@ -261,7 +261,7 @@ def _only_reads(connection: sqlite3.Connection) -> None:
 
 def _lock(data: Path) -> int:
     try:
-        data.mkdir(parents=True, exist_ok=True)
+        data.mkdir(parents=True, exist_ok=True, mode=0o700)  # conversations will stand here
         handle = os.open(data / "threadmill.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise StorageReadOnly(f"the data folder {data} cannot be written: {error.strerror}") from error

@@ -34,6 +34,11 @@ def count(tx: sqlite3.Connection) -> int:
     return int(tx.execute("select count(*) from counters").fetchone()[0])
 
 
+async def test_a_new_data_folder_is_for_this_user_alone(tmp_path: Path) -> None:
+    async with opened(tmp_path / "data"):
+        assert (tmp_path / "data").stat().st_mode & 0o777 == 0o700
+
+
 @pytest.mark.requirement("P1")
 async def test_what_was_written_is_there_after_it_is_opened_again(tmp_path: Path) -> None:
     async with opened(tmp_path) as database:
