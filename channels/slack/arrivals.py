@@ -136,9 +136,13 @@ class Arrivals:
 
 
 def _once(events: Iterable[Inbound]) -> list[Inbound]:
-    """One of each id. Of two reports of one post the one with more files stays: a mention's may lack them."""
+    """One of each id. Of two reports of one post the fuller one stays: a mention's may lack what hangs on it."""
     kept: dict[EventId, Inbound] = {}
     for event in events:
-        if event.id not in kept or len(event.attachments) > len(kept[event.id].attachments):
+        if event.id not in kept or _fullness(event) > _fullness(kept[event.id]):
             kept[event.id] = event
     return list(kept.values())
+
+
+def _fullness(event: Inbound) -> tuple[int, int]:
+    return len(event.attachments), len(event.text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from channels.base import Attachment
+from channels.slack.blockkit import words_attached, words_in
 from channels.slack.entities import readable, without_mention
 from channels.slack.payloads import File, Message
 from channels.slack.reader import Reader
@@ -16,12 +17,15 @@ _UNHOSTED = frozenset({"tombstone", "hidden_by_limit"})
 
 
 def text_of(message: Message, reader: Reader) -> tuple[str, bool]:
-    raw = message.text
-    if not raw:
-        forwarded = (part for part in message.attachments if not part.from_url or part.is_share)
-        raw = "\n".join(part.text or part.fallback for part in forwarded)
-    raw, mentioned = without_mention(raw, reader.me.user)
-    return readable(raw, reader.names), mentioned
+    """The text without the mention of the bot, and whether there was one. Of a message with blocks that an app
+    posted, people see the blocks; its text is for notifications."""
+    said = message.text
+    if is_bot(message) or not said:
+        said = words_in(message.blocks) or said
+    said, mentioned = without_mention(said, reader.me.user)
+    return readable(
+        "\n".join(part for part in (said, words_attached(message.attachments)) if part), reader.names
+    ), mentioned
 
 
 def attachments_of(files: Iterable[File]) -> Iterable[Attachment]:

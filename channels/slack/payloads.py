@@ -44,15 +44,6 @@ class Edited(Payload):
     ts: str = ""
 
 
-class Unfurl(Payload):
-    """A secondary attachment: a link's preview, a forwarded message, or an old-style app message."""
-
-    text: str = ""
-    fallback: str = ""
-    from_url: str = ""
-    is_share: bool = False
-
-
 class Message(Payload):
     """A message as events and the history carry it; for changes, with the message before and after."""
 
@@ -73,7 +64,8 @@ class Message(Payload):
     deleted_ts: str = ""
     edited: Edited | None = None
     files: tuple[File, ...] = ()
-    attachments: tuple[Unfurl, ...] = ()
+    attachments: Any = None  # the older kind; this and blocks are read by `blockkit`, which takes them as they come
+    blocks: Any = None
     message: Message | None = None
     previous_message: Message | None = None
 

@@ -450,3 +450,95 @@ def test_a_mention_alone_still_arrives():
 def test_a_forwarded_message_is_read_when_it_stands_alone():
     forwarded = {"is_share": True, "from_url": "https://x.slack.com/archives/C1/p1", "text": "the original"}
     assert only(message(text="", attachments=[forwarded])).text == "the original"
+
+
+def test_a_forwarded_message_follows_what_is_said_about_it_and_calls_nobody():
+    forwarded = {"is_share": True, "from_url": "https://x.slack.com/archives/C1/p1", "text": "<@UBOT> help"}
+    preview = {"from_url": "https://example.org", "text": "what the page says"}
+    event = only(message(text="what is this?", attachments=[preview, forwarded]))
+    assert (event.text, event.mentioned) == ("what is this?\n@UBOT help", False)
+
+
+ALERT = {"subtype": "bot_message", "user": None, "bot_id": "B9", "text": "Alert: for notifications"}
+RICH = {
+    "type": "rich_text",
+    "elements": [
+        {
+            "type": "rich_text_section",
+            "elements": [
+                {"type": "text", "text": "a < b, "},
+                {"type": "link", "url": "https://example.org", "text": "see"},
+                {"type": "text", "text": " "},
+                {"type": "user", "user_id": "U1"},
+                {"type": "emoji", "name": "fire"},
+            ],
+        },
+        {
+            "type": "rich_text_list",
+            "style": "ordered",
+            "indent": 1,
+            "elements": [{"type": "rich_text_section", "elements": [{"type": "text", "text": "first"}]}],
+        },
+        {"type": "rich_text_preformatted", "elements": [{"type": "text", "text": "x = 1"}]},
+        {"type": "rich_text_quote", "elements": [{"type": "text", "text": "so\nit is"}]},
+        {"type": "a_new_one"},
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("blocks", "text"),
+    [
+        ([{"type": "section", "text": {"type": "mrkdwn", "text": "*Disk* &lt;full&gt;"}}], "*Disk* <full>"),
+        (
+            [
+                {"type": "header", "text": {"type": "plain_text", "text": "Incident"}},
+                {"type": "divider"},
+                {"type": "section", "fields": [{"text": "host: a"}, {"text": "disk: b"}]},
+                {
+                    "type": "context",
+                    "elements": [{"type": "image", "alt_text": "red"}, {"type": "mrkdwn", "text": "now"}],
+                },
+                {"type": "actions", "elements": [{"type": "button", "text": {"text": "Ack"}}]},
+            ],
+            "Incident\nhost: a\ndisk: b\nred now",
+        ),
+        ([RICH], "a < b, [see](https://example.org) @Ada:fire:\n    1. first\n```\nx = 1\n```\n> so\n> it is"),
+        ([{"type": "table", "rows": [[{"type": "raw_text", "text": "a"}, RICH["elements"][0]], "?"]}], "a | \n"),
+        ([{"type": "markdown", "text": "# Hi"}], "# Hi"),
+        ("nonsense", "Alert: for notifications"),
+        (
+            [None, 7, {"type": "section", "text": "?"}, {"type": "rich_text", "elements": [{}]}],
+            "Alert: for notifications",
+        ),
+    ],
+)
+def test_what_an_app_posts_in_blocks_is_read_as_people_see_it(blocks, text):
+    assert only(message(**ALERT, blocks=blocks)).text.strip() == text.strip()
+
+
+def test_a_person_is_read_by_the_text_not_by_its_blocks():
+    assert only(message(text="hello", blocks=[RICH])).text == "hello"
+    assert only(message(text="", blocks=[{"type": "section", "text": {"text": "only blocks"}}])).text == "only blocks"
+
+
+def test_older_attachments_of_apps_are_read_whole():
+    attachment = {
+        "pretext": "New ticket",
+        "title": "Login fails",
+        "title_link": "https://example.org/7",
+        "text": "since &lt;noon&gt;",
+        "fields": [{"title": "Priority", "value": "High"}, "?"],
+        "fallback": "not this",
+    }
+    event = only(message(**ALERT | {"text": ""}, attachments=[attachment, {"fallback": "plain"}, 3]))
+    assert event.text == "New ticket\n[Login fails](https://example.org/7)\nsince <noon>\nPriority: High\nplain"
+
+
+def test_blocks_without_end_are_cut_off():
+    endless: dict[str, Any] = {"type": "rich_text_list", "elements": []}
+    for _ in range(50):
+        endless = {"type": "rich_text_list", "elements": [endless]}
+    section = {"type": "section", "text": {"text": "word " * 600}}
+    event = only(message(**ALERT, blocks=[{"type": "rich_text", "elements": [endless]}, *[section] * 50]))
+    assert 40_000 <= len(event.text) < 40_010
