@@ -176,13 +176,15 @@ class Outbound:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenThread:
     """A thread to be opened in `room`. With `anchor`, under that message of the room where the platform
-    has such threads. `first_text` is its first post (empty: none)."""
+    has such threads. `first_text` is its first post (empty: none). With `tried_at` the thread may be there by now: an
+    adapter that can look it up does so before it opens another."""
 
     key: DeliveryKey
     room: ThreadRef
     title: str
     first_text: str = ""
     anchor: str | None = None
+    tried_at: datetime | None = None  # when an earlier try began whose answer was lost
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -48,6 +48,7 @@ class Platform:
     people_see: list[tuple[str, str]] = field(default_factory=list)  # (place, text)
     keys: dict[str, str] = field(default_factory=dict)  # key, message id
     threads: list[str] = field(default_factory=list)
+    openings: list[OpenThread] = field(default_factory=list)
     coming: list[Trouble] = field(default_factory=list)  # for the next calls
     always: Callable[[str], Trouble | None] = lambda _: None  # by the place's key
     gates: defaultdict[str, asyncio.Event] = field(default_factory=lambda: defaultdict(_opened))
@@ -102,6 +103,7 @@ class Platform:
         raise Rejected("nothing is edited here")
 
     async def open_thread(self, request: OpenThread) -> ThreadRef:
+        self.openings.append(request)
         trouble = await self._meet(request.room.key)
         place = replace(request.room, thread=f"t{len(self.threads)}")
         self.threads.append(request.title)

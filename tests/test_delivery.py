@@ -830,6 +830,9 @@ async def test_a_thread_that_cannot_be_opened_now_is_opened_later(world: World, 
     async with world.running():
         await world.all_end()
     assert fake.texts() == ["I am the child.", "first"]
+    tried = [request.tried_at for request in fake.openings]
+    assert tried[:2] == [None, None]
+    assert tried[2] is not None, "the first try may have opened it, so the platform is told to look"
 
 
 @pytest.mark.requirement("P7")

@@ -105,7 +105,8 @@ class Attempt:
 
     async def _open(self, opening: OpenThread) -> Said | None:
         if self.doubt:
-            log.warning("opening a thread again", reason="its answer was lost: an empty one may stand there")
+            log.info("opening a thread again", reason="the answer was lost")
+            opening = replace(opening, tried_at=self.delivery.sending_at or self.delivery.created_at)
         else:
             taken = await stored(lambda: self._parts.outbox.take(self.delivery, (), self._parts.clock()))
             if taken is None:

@@ -18,6 +18,7 @@ from channels.base import (
     ChannelError,
     ChannelState,
     DeliveryKey,
+    Kind,
     NoThreads,
     OpenThread,
     Outbound,
@@ -454,26 +455,50 @@ async def test_a_private_answer_with_files_names_what_it_cannot_show(slack: Slac
     assert slack.slack.space.rooms["C1"].messages == []
 
 
-async def test_an_answer_for_one_person_that_was_lost_is_said_again(slack: SlackRig):
-    slack.slack.command("C1", "status")
-    [event] = await slack.intake.wait_for(1)
-    part = said(slack, "fine", control=True, answer_with=event.answer_with)
+@pytest.mark.parametrize("in_thread", [False, True])
+async def test_an_answer_for_one_person_that_was_lost_is_said_again_and_says_so(slack: SlackRig, in_thread: bool):
+    root = await slack.says(slack.room, "root")
+    thread = replace(slack.room, thread=root)
+    await (slack.says(thread, "!status") if in_thread else slack.commands(slack.room, "/status"))
+    [event] = [event for event in await slack.intake.wait_for(2) if event.kind is Kind.COMMAND]
+    part = said(slack, "fine", to=event.where, control=True, private=True, answer_with=event.answer_with)
     slack.slack.fail(Fault(after_doing=True))
     with pytest.raises(UnknownOutcome):
         await slack.channel.send(part)
+    await slack.reconnect()
     assert await slack.channel.find(part, datetime.now(UTC)) is None
     await slack.channel.send(part)
+    await slack.channel.send(replace(part, key=DeliveryKey("k2"), text="another"))
+    first, second, other = [shown.text for shown in await slack.shown_to(event.where, slack.ada_account)]
+    assert (first, other) == ("fine", "another")
+    assert second.startswith("fine\n\n")
+    assert "twice" in second
 
 
 @pytest.mark.requirement("P3")
 async def test_a_thread_whose_opening_got_no_answer_is_not_opened_twice(slack: SlackRig):
-    request = OpenThread(key=DeliveryKey("open"), room=slack.room, title="Research", first_text="On it.")
+    request = OpenThread(key=DeliveryKey("open"), room=slack.room, title="Research", first_text="word " * 3000)
     slack.slack.fail(Fault(after_doing=True))
     with pytest.raises(UnknownOutcome):
         await slack.channel.open_thread(request)
-    thread = await slack.channel.open_thread(request)
-    [root] = slack.slack.space.rooms["C1"].messages
-    assert thread.thread == root["ts"]
+    await slack.reconnect()  # a restart in between: nothing is remembered but when it was tried
+    again = replace(request, tried_at=datetime.now(UTC))
+    thread = await slack.channel.open_thread(again)
+    assert await slack.channel.open_thread(again) == thread
+    root, *rest = slack.slack.space.rooms["C1"].messages
+    assert {message["thread_ts"] for message in rest} == {root["ts"]} == {thread.thread}
+    assert sum(seen_text(message).count("word") for message in (root, *rest)) == 3000
+
+
+@pytest.mark.requirement("P3")
+async def test_the_first_post_under_an_anchor_is_not_said_twice(slack: SlackRig):
+    anchor = await slack.says(slack.room, "look into this")
+    request = OpenThread(key=DeliveryKey("open"), room=slack.room, title="This", first_text="On it.", anchor=anchor)
+    slack.slack.fail(Fault(after_doing=True))
+    with pytest.raises(UnknownOutcome):
+        await slack.channel.open_thread(request)
+    await slack.channel.open_thread(replace(request, tried_at=datetime.now(UTC)))
+    assert len(slack.slack.space.rooms["C1"].messages) == 2
 
 
 @pytest.mark.requirement("P3")
