@@ -14,16 +14,16 @@ from agents.conversation import attached, message_to_json, messages, system_prom
 from agents.models import compaction
 from agents.models.base import Image, ModelName, Models, Request, Usage
 from agents.models.estimate import text_tokens
+from agents.pictures import picture_type
 from agents.ports import Profile, Profiles
 from agents.skills import Skills
 from agents.tools.base import Toolbox
-from channels.base import Files
+from channels.base import Attachment, Files
 
 log = structlog.get_logger("context")
 
 _IMAGES = 8
 _IMAGE_BYTES = 4_000_000
-_IMAGE_TYPES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
 
 
 class Context:
@@ -66,13 +66,15 @@ class Context:
             for attachment in attached(entry.step.body):
                 if len(found) >= _IMAGES:
                     return found
-                if attachment.media_type in _IMAGE_TYPES and (attachment.size_bytes or 0) <= _IMAGE_BYTES:
+                if _may_be_picture(attachment) and (attachment.size_bytes or 0) <= _IMAGE_BYTES:
                     try:
                         content = await self._files.read(attachment)
                     except FileNotFoundError:
                         continue
-                    data = base64.b64encode(content).decode()
-                    found[attachment.source] = Image(media_type=attachment.media_type, data_base64=data)
+                    kind = picture_type(content)
+                    if kind is not None:
+                        data = base64.b64encode(content).decode()
+                        found[attachment.source] = Image(media_type=kind, data_base64=data)
         return found
 
     def is_long(self, profile: Profile, session: Session, steps: Sequence[Step]) -> bool:
@@ -117,6 +119,11 @@ class Context:
                 )
                 return compaction.correction(request, usage)
         return 1.0
+
+
+def _may_be_picture(attachment: Attachment) -> bool:
+    """Whether it is worth a look: what it is, its content tells."""
+    return attachment.media_type.startswith("image/") or attachment.media_type == "application/octet-stream"
 
 
 def _model(profile: Profile, session: Session) -> ModelName:

@@ -335,6 +335,8 @@ class Application:
                     for each in current.config.agents.values()
                 ],
                 file=partial(_stored_file, files),
+                uploads=partial(files.store, limit_bytes=config.limits.attachment_bytes),
+                upload_bytes=config.limits.attachment_bytes,
                 rehearsal=config.rehearsing,
             )
         )

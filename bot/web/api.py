@@ -6,7 +6,6 @@ The path of a message is kept short: parse once, hand over, answer when it is co
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, NoReturn
@@ -17,7 +16,8 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from agents.base import SessionId
-from bot.web.body import NewMessage, number, read_json
+from bot.web.body import answer, number, read_json
+from bot.web.files import NewMessage, attachments_of
 from bot.web.parts import Receive, Received, WebParts
 from bot.web.problems import Problem
 from bot.web.sse import EventResponse
@@ -27,14 +27,6 @@ from storage.view_rows import MessageRow, as_json
 
 _WAIT_SECONDS = 60  # of a long poll, at most
 _ROOM = "main"
-
-
-def answer(content: Any, status: int = 200) -> Response:
-    return Response(
-        json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace"),
-        status,
-        media_type="application/json",
-    )
 
 
 def place_of(thread: str, channel: str) -> ThreadRef:
@@ -125,7 +117,8 @@ class Api:
         where = place_of(request.path_params["thread"], request.query_params.get("channel", "api"))
         _receive(self._parts, where)
         message = await read_json(request, NewMessage)
-        received = await hand_over(self._parts, where, message.text, message.id)
+        attachments = attachments_of(self._parts, message.files)
+        received = await hand_over(self._parts, where, message.text, message.id, attachments=attachments)
         content = {"id": received.id, "thread": where.thread, "place": where.key}
         return answer(content, 202 if received.new else 200)
 

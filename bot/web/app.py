@@ -11,7 +11,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from bot.web.api import Api, answer
+from bot.web.api import Api
+from bot.web.body import answer
+from bot.web.files import Uploads
 from bot.web.pages import Pages
 from bot.web.parts import WebParts
 from bot.web.problems import Problem, respond
@@ -32,6 +34,7 @@ class Web:
         self._parts = parts
         routes = [
             *Api(parts).routes(),
+            *Uploads(parts).routes(),
             Route("/healthz", self._healthz),
             Route("/readyz", self._readyz),
             Route("/metrics", self._metrics),

@@ -1,44 +1,59 @@
-"""Reads what is sent to us: within a size, within a time, parsed once."""
+"""Reads what is sent to us: within a size, within a time, parsed once; and writes JSON back."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, TypeVar
+import json
+from collections.abc import AsyncGenerator
+from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
 
 from bot.web.problems import Problem
 
 LIMIT_BYTES = 1_048_576
 _SECONDS = 10.0
+_LONGEST_UPLOAD_SECONDS = 900.0
 
 M = TypeVar("M", bound=BaseModel)
 
 
-class NewMessage(BaseModel):
-    """The body of `POST /api/v1/threads/{thread}/messages`."""
+def answer(content: Any, status: int = 200) -> Response:
+    return Response(
+        json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace"),
+        status,
+        media_type="application/json",
+    )
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-    text: Annotated[str, Field(description="What to say: plain text or Markdown, or a command that begins with /")]
-    id: Annotated[
-        str | None,
-        Field(
-            min_length=1,
-            max_length=200,
-            pattern=r"^[\x21-\x7e]+$",
-            description="Your own id of this message. The same id again is no second message.",
-        ),
-    ] = None
+async def chunks_of(request: Request, limit: int) -> AsyncGenerator[bytes]:
+    """The body of a file, as it comes. Raises Problem when it is too large, or when it stalls."""
+    _check_announced(request, limit)
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + _LONGEST_UPLOAD_SECONDS
+    coming, size = request.stream(), 0
+    try:
+        while True:
+            async with asyncio.timeout(min(_SECONDS, deadline - loop.time())):  # never across a yield
+                chunk = await anext(coming, None)
+            if chunk is None:
+                return
+            size += len(chunk)
+            if size > limit:
+                raise _too_large(limit)
+            yield chunk
+    except TimeoutError:
+        raise Problem(408, "The file came too slowly. Send it again.", headers={"connection": "close"}) from None
+    except ClientDisconnect:
+        raise Problem(400, "The connection was closed before the whole file had arrived.") from None
 
 
 async def read(request: Request, limit: int = LIMIT_BYTES) -> bytes:
     """The body. Raises Problem when it is too large or comes too slowly."""
-    announced = request.headers.get("content-length", "0")
-    if not (announced.isascii() and announced.isdigit()) or int(announced) > limit:
-        raise _too_large(limit)
+    _check_announced(request, limit)
     chunks, size = [], 0
     try:
         async with asyncio.timeout(_SECONDS):
@@ -94,6 +109,12 @@ def number(request: Request, name: str, *, default: int | None = None, most: int
     if not (text.isascii() and text.isdigit() and len(text) < 20):
         raise Problem(400, f"{name} must be a whole number, not {text[:40]!r}.")
     return min(int(text), most)
+
+
+def _check_announced(request: Request, limit: int) -> None:
+    announced = request.headers.get("content-length", "0")
+    if not (announced.isascii() and announced.isdigit()) or int(announced) > limit:
+        raise _too_large(limit)
 
 
 def _too_large(limit: int) -> Problem:

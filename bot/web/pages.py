@@ -1,7 +1,7 @@
 """The pages that people see and the forms on them.
 
-Every page works without JavaScript: reading is HTML, writing is a form. The script only makes it live. A form does
-nothing of its own: it becomes a message or a command in a thread and goes through the same intake as any other.
+Every page works without JavaScript: reading is HTML, writing is a form. The script makes it live, and sends
+files. A form does nothing of its own: it becomes a message or a command and goes through the same intake as any other.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from bot.web.api import answer, hand_over, place_of
-from bot.web.body import number, read_form
+from bot.web.api import hand_over, place_of
+from bot.web.body import answer, number, read_form
+from bot.web.files import attachments_of, named_in_form
 from bot.web.parts import WebParts
 from bot.web.problems import Problem
 from bot.web.security import Door
@@ -122,7 +123,8 @@ class Pages:
         form = await read_form(request)
         text = _lines(form.get("text", ""))
         if place.channel == "web":
-            await hand_over(self._parts, place, text, form.get("id"))
+            attachments = attachments_of(self._parts, named_in_form(form.get("files", "")))
+            await hand_over(self._parts, place, text, form.get("id"), attachments=attachments)
             return RedirectResponse(f"{path_of(place.key)}#end", 303)
         session = await self._parts.views.session_in(place.key)
         if session is None or session.state == "ended":
@@ -132,10 +134,11 @@ class Pages:
     async def new_thread(self, request: Request) -> Response:
         form = await read_form(request)
         text = _lines(form.get("text", ""))
-        name = " ".join(form.get("name", "").split()) or _name_for(text)
+        attachments = attachments_of(self._parts, named_in_form(form.get("files", "")))
+        name = " ".join(form.get("name", "").split()) or _name_for(text or " ".join(file.name for file in attachments))
         where = place_of(name, "web") if ":" not in name else ThreadRef(channel=_WEB, room="main", thread=name)
-        if text.strip():
-            await hand_over(self._parts, where, text, form.get("id"))
+        if text.strip() or attachments:
+            await hand_over(self._parts, where, text, form.get("id"), attachments=attachments)
         return RedirectResponse(path_of(where.key), 303)
 
     async def press(self, request: Request) -> Response:
@@ -252,6 +255,7 @@ class Pages:
             ),
             "agents": self._parts.agents(),
             "rehearsal": self._parts.rehearsal,
+            "upload_bytes": self._parts.upload_bytes if self._parts.uploads else 0,
             "path": request.url.path,
             **values,
         }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -43,6 +43,12 @@ class Receive(Protocol):
     ) -> Received: ...
 
 
+class Upload(Protocol):
+    """Keeps a file's content. Raises Rejected when it is too large, StorageError, and what `chunks` raises."""
+
+    async def __call__(self, name: str, media_type: str, chunks: AsyncIterable[bytes]) -> Attachment: ...
+
+
 class DeadLetters(Protocol):
     """What a person may do with a dead letter. The id is that of `storage.view_rows.DeadLetterRow`."""
 
@@ -76,6 +82,8 @@ class WebParts:
     commands: tuple[CommandSpec, ...] = ()
     agents: Callable[[], Sequence[AgentCard]] = field(default=lambda: ())
     file: Callable[[str], Path | None] = field(default=lambda _: None)  # an attachment's content by its digest
+    uploads: Upload | None = None
+    upload_bytes: int = 0  # the largest file that is taken in
     rehearsal: bool = False  # no real model: the page says so and teaches what to try
     owner_name: str = "You"
 

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from storage.views import Views
 from tests.stored import add_session, insert, say
 
 TOKEN = "a-token-for-tests"
+UPLOAD_BYTES = 3_000_000
 
 
 @dataclass
@@ -128,6 +130,11 @@ COMMANDS = (
 )
 
 
+def _stored(files: FileStore, digest: str) -> Path | None:
+    path = files.path(digest)
+    return path if path.is_file() else None
+
+
 @asynccontextmanager
 async def running(folder: Path, **changes: Any) -> AsyncIterator[Rig]:
     async with opened(folder) as database:
@@ -155,6 +162,11 @@ async def running(folder: Path, **changes: Any) -> AsyncIterator[Rig]:
             "commands": COMMANDS,
             "agents": lambda: [AgentCard(name="assistant", description="Helps with anything", model="rehearsal")],
             "rehearsal": True,
+        }
+        values |= {
+            "file": partial(_stored, files),
+            "uploads": partial(files.store, limit_bytes=UPLOAD_BYTES),
+            "upload_bytes": UPLOAD_BYTES,
         }
         parts = WebParts(**{**values, **changes})
         web = create(parts)

@@ -6,12 +6,16 @@ import asyncio
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
-from tests.web.rig import TOKEN, Rig, running
+from tests.slices.harness import AGENTS, write_config
+from tests.slices.harness import TOKEN as APPLICATION_TOKEN
+from tests.slices.harness import running as application
+from tests.web.rig import TOKEN, UPLOAD_BYTES, Rig, running
 
 CHROMIUM = Path("/usr/bin/chromium")
 ARGUMENTS = [
@@ -41,7 +45,16 @@ class Browser:
         self._rig = rig
         self.trouble: list[str] = []
 
-    async def open(self, path: str, *, width: int = 1440, height: int = 900, dark: bool = False, **more: Any) -> Any:
+    async def open(
+        self,
+        path: str,
+        *,
+        width: int = 1440,
+        height: int = 900,
+        dark: bool = False,
+        token: str = TOKEN,
+        **more: Any,
+    ) -> Any:
         scheme = "dark" if dark else "light"
         context = await self._browser.new_context(
             viewport={"width": width, "height": height}, color_scheme=scheme, reduced_motion="reduce", **more
@@ -52,8 +65,8 @@ class Browser:
         page.on("pageerror", lambda error: self.trouble.append(str(error)))
         page.on("request", lambda request: self._request(request.url))
         sign = "&" if "?" in path else "?"
-        await page.goto(f"{self._rig.url}{path}{sign}token={TOKEN}")
-        assert TOKEN not in page.url
+        await page.goto(f"{self._rig.url}{path}{sign}token={token}")
+        assert token not in page.url
         return page
 
     def _console(self, kind: str, text: str) -> None:
@@ -258,3 +271,58 @@ async def test_every_page_opens_without_an_error(rig: Rig, browser: Browser) -> 
             " || node.getAttribute('aria-labelledby'))).length"
         )
         assert unnamed == 0, path
+
+
+async def test_files_go_along_however_they_come_into_the_page(rig: Rig, browser: Browser, tmp_path: Path) -> None:
+    page = await browser.open("/")
+    notes = tmp_path / "notes.txt"
+    notes.write_text("milk")
+    large = tmp_path / "large.bin"
+    large.write_bytes(b"x" * (UPLOAD_BYTES + 1))
+    await page.get_by_label("Attach files").wait_for()
+    await page.locator("#pick").set_input_files([notes, large])
+    await page.locator("#uploads li.there", has_text="notes.txt").wait_for()
+    await page.locator("#uploads li.failed", has_text="too large").wait_for()
+    await page.locator("#text").press("Enter")
+    assert rig.core.came == [], "what failed is not left out silently"
+    await page.get_by_label("Remove large.bin").click()
+    await page.locator("#text").press("Enter")
+    await page.wait_for_url(re.compile(r"/t/notes-txt-[0-9a-f]{4}"))
+    await page.locator(".message.in .files a", has_text="notes.txt").wait_for()
+    assert [file.name for file in rig.core.came[0].event.attachments] == ["notes.txt"]
+
+    await page.locator("#text").fill("look")
+    await page.evaluate(
+        """name => {
+            const brought = new DataTransfer();
+            brought.items.add(new File([new Uint8Array(2_000_000)], name, { type: "image/png" }));
+            document.dispatchEvent(new DragEvent("dragover", { dataTransfer: brought, cancelable: true }));
+            document.dispatchEvent(new DragEvent("drop", { dataTransfer: brought, cancelable: true }));
+            document.querySelector("[data-composer]").requestSubmit();
+        }""",
+        "photo.png",
+    )
+    await page.locator("#timeline .message.in .files a", has_text="photo.png").wait_for()
+    (photo,) = rig.core.came[1].event.attachments
+    assert (rig.core.came[1].event.text, photo.size_bytes, photo.media_type) == ("look", 2_000_000, "image/png")
+    assert await page.locator("#uploads li").count() == 0
+    assert await page.locator("#text").input_value() == ""
+
+
+async def test_a_question_is_answered_by_its_button(chromium: Any, tmp_path: Path) -> None:
+    """The whole of Threadmill behind the page, as people start it."""
+    agents = AGENTS.replace('tools = ["spawn", "send"]', 'tools = ["ask_human"]', 1)
+    async with application(write_config(tmp_path, agents=agents)) as threadmill:
+        rig: Any = SimpleNamespace(url=str(threadmill.client.base_url).rstrip("/"))
+        browser = Browser(chromium, rig)
+        page = await browser.open("/t/paint", token=APPLICATION_TOKEN)
+        await page.locator("#text").fill('tool ask_human {"question": "Blue or red?", "choices": ["Blue", "Red"]}')
+        await page.locator("#text").press("Enter")
+        question = page.locator(".message.out", has_text="Blue or red?")
+        await question.get_by_role("button", name="Red").click()
+        await page.locator(".message.out", has_text="Answer from You: Red").wait_for()
+        await question.get_by_text("Answered by You: Red").wait_for()
+        assert await question.get_by_role("button").count() == 0
+        await page.reload()
+        assert await question.get_by_role("button").count() == 0
+        assert browser.trouble == []

@@ -262,7 +262,7 @@ function composerKey(event) {
   if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
     event.preventDefault();
     if (!palette.hidden && !commands.some((command) => text.value.trim() === `/${command.name}`)) complete();
-    else if (text.value.trim()) composer.requestSubmit();
+    else if (text.value.trim() || composer.uploads?.count) composer.requestSubmit();
   }
   if (event.key === "Escape" && !palette.hidden) { palette.hidden = true; event.stopPropagation(); }
 }
@@ -278,14 +278,16 @@ async function send(event) {
   showPalette();
   pinned = true;
   const own = body.dataset.channel === "web";
-  const draft = own ? addDraft(value, id) : null;
-  const answer = own ? await post(`/api/v1/threads/${encodeURIComponent(place)}/messages`, { text: value, id }) : await form(composer.action, { text: value, id });
+  const files = composer.uploads?.take() ?? [];
+  const draft = own ? addDraft([value, ...files.map((file) => file.name)].filter(Boolean).join("\n"), id) : null;
+  const answer = own ? await post(`/api/v1/threads/${encodeURIComponent(place)}/messages`, { text: value, id, files }) : await form(composer.action, { text: value, id });
   if (answer.ok) {
     if (!own) follow(await answer.json());
     return;
   }
   draft?.remove();
   if (!text.value) { text.value = value; store.set(draftKey, value); }
+  composer.uploads?.restore(files);
   toast(answer.detail, true);
 }
 
