@@ -66,8 +66,9 @@ class Given:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """A message of a question as it stands in its place: its last part, which has the buttons."""
+    """A message of a question as it stands in its place: its last part has the buttons."""
 
+    whole: Outbound
     part: Outbound
     message_id: str
 

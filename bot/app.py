@@ -95,7 +95,7 @@ from bot.web.app import create as create_web
 from bot.web.parts import AgentCard, WebParts
 from bot.web.server import listen
 from bot.web.server import serve as serve_web
-from channels.base import Channel, ChannelContext
+from channels.base import Channel, ChannelContext, Outbound
 from channels.delivery import Courier, CourierParts
 from channels.local import LocalChannel, Shown
 from storage.audit import write_head
@@ -182,7 +182,7 @@ class Application:
         self.presence = Presence(self.connections.find, sessions, LOCAL_CHANNELS)
         speaker = Speaker(outbox, wiring.said, self.connections.find, clock)
         self.operators = Operators(self.directory, speaker)
-        self.closing, answers = _answering(stores, self.connections, speaker, clock)
+        self.closing, answers = _answering(stores, self.connections, speaker, self.hub, clock)
         watching = Watching(self.hub, self.presence, metrics, self.operators, clock)
         self.courier = Courier(
             CourierParts(
@@ -344,7 +344,7 @@ class Application:
     def _shown(self, shown: Shown) -> None:
         """What is said is told by the courier, once it stands in the timeline."""
         if shown.kind == "edited":
-            self.hub.changed(shown.where.key)
+            self.hub.reworded(shown.where.key, shown.message_id)
 
     @classmethod
     @asynccontextmanager
@@ -430,10 +430,15 @@ def _make(configured: ConfiguredChannel, context: Callable[[], ChannelContext]) 
 
 
 def _answering(
-    stores: Stores, connections: Connections, speaker: Speaker, clock: Callable[[], datetime]
+    stores: Stores, connections: Connections, speaker: Speaker, hub: EventHub, clock: Callable[[], datetime]
 ) -> tuple[Closing, AnswerDesk]:
     """Where answers to questions are taken in, and what changes the questions' messages then."""
-    closing = Closing(stores.questions, connections.find, speaker, clock)
+
+    async def changed(message: Outbound) -> None:
+        await stores.outbox.reword(message, message.key)
+        hub.reworded(message.to.key, message.key)
+
+    closing = Closing(stores.questions, connections.find, speaker, changed, clock)
     return closing, AnswerDesk(stores.questions, stores.sessions, stores.audit, answered=closing.look)
 
 

@@ -8,7 +8,7 @@ what came of it is said in a message of its own. A platform that is away holds u
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -28,18 +28,21 @@ _LONGER = 400  # characters by which a text that does not fit is cut
 
 
 class Closing:
-    """`run` it, and call `look` when a question has just ended: others that ended are seen a little later."""
+    """`changed` is told how a message of a platform stands now. `run` it, and call `look` when a question has just
+    ended: others that ended are seen a little later."""
 
     def __init__(
         self,
         questions: Questions,
         channel: Callable[[ChannelName], Channel | None],
         speaker: Speaker,
+        changed: Callable[[Outbound], Awaitable[None]],
         clock: Callable[[], datetime],
     ) -> None:
         self._questions = questions
         self._channel = channel
         self._speaker = speaker
+        self._changed = changed
         self._clock = clock
         self._look = asyncio.Event()
         self._failures: dict[ChannelName, tuple[int, float]] = {}  # how often in a row, and when it is tried again
@@ -105,6 +108,9 @@ class Closing:
             try:
                 async with asyncio.timeout(_EDIT_SECONDS):
                     await channel.edit(_fitting(channel, question, asked.part, now), asked.message_id)
+                if asked.message_id != asked.whole.key:  # the program's own channels have changed it in the store
+                    text = closed_text(asked.whole.text, question, now)
+                    await self._changed(replace(asked.whole, text=text, buttons=()))
                 return
             except Rejected as error:
                 log.info("a question's message cannot be changed", channel=channel.name, reason=str(error))

@@ -86,6 +86,7 @@ class News:
 
     places: frozenset[str]
     sessions: frozenset[SessionId]  # whose `Doing` changed
+    reworded: frozenset[tuple[str, str]]  # place and key of messages that say something else now
     turned: frozenset[SessionId]  # of these, who began, ended, changed state or spent money
     events: tuple[Event, ...]
     reload: bool
@@ -100,6 +101,7 @@ class Subscription:
         self._keeps_events = events
         self._arrived = asyncio.Event()
         self._places: set[str] = set()
+        self._reworded: set[tuple[str, str]] = set()
         self._sessions: set[SessionId] = set()
         self._turned: set[SessionId] = set()
         self._events: list[Event] = []
@@ -120,13 +122,15 @@ class Subscription:
     def take(self) -> News:
         news = News(
             places=frozenset(self._places),
+            reworded=frozenset(self._reworded),
             sessions=frozenset(self._sessions),
             turned=frozenset(self._turned),
             events=tuple(self._events),
             reload=self._reload,
             closed=self._hub.closed,
         )
-        self._places, self._sessions, self._turned, self._events, self._reload = set(), set(), set(), [], False
+        self._places, self._reworded, self._sessions, self._turned = set(), set(), set(), set()
+        self._events, self._reload = [], False
         if not self._hub.closed:
             self._arrived.clear()
         return news
@@ -136,6 +140,13 @@ class Subscription:
             self._places.clear()
             self._reload = True
         self._places.add(place)
+        self._arrived.set()
+
+    def put_reworded(self, place: str, key: str) -> None:
+        if len(self._reworded) >= _EVENTS:
+            self._reworded.clear()
+            self._reload = True
+        self._reworded.add((place, key))
         self._arrived.set()
 
     def put_event(self, event: Event) -> None:
@@ -170,6 +181,7 @@ class EventHub:
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
         self._doing: OrderedDict[SessionId, Doing] = OrderedDict()
+        self._reworded: OrderedDict[tuple[str, str], None] = OrderedDict()
         self._by_place: defaultdict[str, set[Subscription]] = defaultdict(set)
         self._by_session: defaultdict[SessionId, set[Subscription]] = defaultdict(set)
         self._everywhere: set[Subscription] = set()
@@ -192,6 +204,19 @@ class EventHub:
         """Something new stands in this place's timeline, or is on its way there."""
         for reader in (*self._by_place.get(place, ()), *self._everywhere):
             reader.put_place(place)
+
+    def reworded(self, place: str, key: str) -> None:
+        """The message of this key, which stands in the place's timeline, says something else now."""
+        self._reworded.pop((place, key), None)
+        self._reworded[place, key] = None
+        while len(self._reworded) > _EVENTS:
+            self._reworded.popitem(last=False)
+        for reader in (*self._by_place.get(place, ()), *self._everywhere):
+            reader.put_reworded(place, key)
+
+    def lately_reworded(self, place: str) -> frozenset[tuple[str, str]]:
+        """What was changed in a place since this process began (the newest): a page may have been drawn before."""
+        return frozenset(each for each in self._reworded if each[0] == place)
 
     def ended(self, session: SessionId) -> None:
         """A session has ended, however: nothing is being said in it any more."""

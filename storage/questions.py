@@ -213,7 +213,8 @@ def _over(tx: sqlite3.Connection, row: sqlite3.Row) -> Over:
             all_said = False
         elif said.state is DeliveryState.SENT and said.message_ids:
             part = said.parts[-1] if said.parts else said.message
-            messages.append(Asked(part=replace(part, to=said.message.to), message_id=said.message_ids[-1]))
+            part = replace(part, to=said.message.to)
+            messages.append(Asked(whole=said.message, part=part, message_id=said.message_ids[-1]))
     since = row["answered_at"] or row["expires_at"]
     return Over(question=_question(row), since=from_us(since), messages=tuple(messages), all_said=all_said)
 

@@ -120,6 +120,15 @@ class Views:
 
         return await self._database.read(work)
 
+    async def messages_of(self, keys: Iterable[str]) -> Sequence[MessageRow]:
+        """What the bot said under these keys, in order."""
+
+        def work(tx: sqlite3.Connection) -> list[MessageRow]:
+            found = [tx.execute(SQL["timeline_of"], {"key": key}).fetchone() for key in keys]
+            return sorted(_messages(tx, (row for row in found if row is not None)), key=lambda row: row.n)
+
+        return await self._database.read(work)
+
     async def messages_everywhere(self, *, after: int, limit: int = 100) -> Sequence[MessageRow]:
         """What was said anywhere, in order."""
         query = {"after": after, "limit": _bounded(limit)}

@@ -44,7 +44,11 @@ async def say_all(here: World) -> None:
 def closing(here: World, *platforms: Platform) -> Closing:
     known = {platform.name: platform for platform in platforms}
     speaker = Speaker(SqliteOutbox(here.database), lambda _: None, known.get, here.now)
-    return Closing(here.questions, known.get, speaker, here.now)
+
+    async def changed(message: Outbound) -> None:
+        await SqliteOutbox(here.database).reword(message, message.key)
+
+    return Closing(here.questions, known.get, speaker, changed, here.now)
 
 
 async def closed(here: World) -> list[str]:
@@ -87,6 +91,7 @@ async def test_however_a_question_ends_its_messages_say_so_and_lose_their_button
         assert message_id.startswith("m")
         assert part.text == f"**assistant-1** asks:\n\nBlue or red?\n\n{says}"
         assert (part.to, part.buttons) == (HOME, ())
+        assert await here.said() == [part.text, *(await here.said())[1:]], "the page shows the same"
         assert await closed(here) == [question.id]
 
 

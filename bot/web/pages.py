@@ -146,7 +146,7 @@ class Pages:
         place = self._place(request)
         form = await read_form(request)
         await hand_over(self._parts, place, "", uuid4().hex, kind=Kind.BUTTON, payload=form.get("button", ""))
-        return RedirectResponse(f"{path_of(place.key)}#end", 303)
+        return self._done(request, place, f"{path_of(place.key)}#end")
 
     async def command(self, request: Request) -> Response:
         """Steer, send, stop, kill: said in the thread that the person looks at, or at the desk."""

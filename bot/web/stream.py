@@ -82,6 +82,12 @@ class _Reader:
         self._label = bound.label
         return SessionId(bound.id)
 
+    async def _reworded(self, changed: frozenset[tuple[str, str]]) -> Sequence[MessageRow]:
+        """What stands there already and says something else now."""
+        place = self._wanted.place
+        keys = {key for where, key in changed if place is None or where == place}
+        return await self._parts.views.messages_of(keys) if keys else ()
+
 
 class _Program(_Reader):
     """A reader that wants every event."""
@@ -97,8 +103,8 @@ class _Program(_Reader):
                 yield chunk
             news: News | None = None
             while True:
-                if news is None or news.places:
-                    async for chunk in self._said():
+                if news is None or news.places or news.reworded:
+                    async for chunk in self._said(news):
                         yield chunk
                 news = await reader.wait(_HEARTBEAT_SECONDS)
                 if news is None:
@@ -135,12 +141,14 @@ class _Program(_Reader):
             chunks.append(event("text", {"session": session, "text": doing.text}))
         return chunks
 
-    async def _said(self) -> AsyncGenerator[bytes, None]:
+    async def _said(self, news: News | None) -> AsyncGenerator[bytes, None]:
         if self._wanted.session is not None:
             return
         while rows := await self._new_messages():
             for row in rows:
                 yield event("message", as_json(row), id=row.n)
+        for row in await self._reworded(news.reworded) if news is not None else ():
+            yield event("edited", as_json(row))
 
 
 class _Page(_Reader):
@@ -155,7 +163,8 @@ class _Page(_Reader):
     async def events(self) -> AsyncGenerator[bytes, None]:
         with self._parts.hub.subscribe(everywhere=True, overview=True) as reader:
             self._session = await self._watch_bound(reader)
-            for chunk in await self._thread_now():
+            lately = self._parts.hub.lately_reworded(self._wanted.place or "")
+            for chunk in [*await self._thread_now(), *await self._edited(lately)]:
                 yield chunk
             while True:
                 news = await reader.wait(_HEARTBEAT_SECONDS)
@@ -177,6 +186,7 @@ class _Page(_Reader):
             chunks += await self._thread_now()
         elif self._session in news.sessions:
             chunks += self._live()
+        chunks += await self._edited(news.reworded)
         return [*chunks, *await self._outlines(news)]
 
     async def _thread_now(self) -> list[bytes]:
@@ -209,6 +219,13 @@ class _Page(_Reader):
             return []
         self._picture = picture
         return [event("live", {"session": self._session, "html": picture})]
+
+    async def _edited(self, changed: frozenset[tuple[str, str]]) -> list[bytes]:
+        if self._wanted.place is None or not changed:
+            return []
+        from bot.web import fragments
+
+        return [event("edited", fragments.message(row)) for row in await self._reworded(changed)]
 
     async def _outlines(self, news: News) -> list[bytes]:
         """The rows of the thread list and of the tree that changed."""

@@ -76,6 +76,12 @@ from timeline t left join inbox i on i.n = t.inbox left join deliveries d on d.n
 left join sessions s on s.id = d.session
 where t.place = :place and t.n < :before order by t.n desc limit :limit
 
+-- name: timeline_of
+select t.n, t.place, t.at, null as inbox, d.n as delivery, d.kind as sending, d.key, d.text, d.body, d.state, d.error, d.message_ids,
+    d.session, d.turn, d.control, s.label, s.agent
+from deliveries d join timeline t on t.delivery = d.n left join sessions s on s.id = d.session
+where d.key = :key
+
 -- name: timeline_everywhere
 select t.n, t.place, t.at, i.n as inbox, i.kind, i.account, i.sender_name, i.is_bot, i.text as said, i.state as heard,
     i.decision, i.message_id, i.attachments, i.payload, i.event_id, i.session as for_session,

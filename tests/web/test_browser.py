@@ -252,7 +252,7 @@ async def test_without_script_one_reads_and_writes(rig: Rig, browser: Browser) -
     rig.core.answer = lambda stored: f"heard {stored.event.text}"
     page = await browser.open("/t/hello", java_script_enabled=False)
     await page.locator("#text").fill("plain")
-    await page.locator(".composer button").click()
+    await page.get_by_role("button", name="Send").click()
     await page.wait_for_url("**/t/hello#end")
     await page.reload()
     assert await page.locator(".message.out", has_text="heard plain").count() == 1

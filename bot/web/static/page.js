@@ -56,7 +56,7 @@ let pinned = true;
 if (scroll) {
   scroll.addEventListener("scroll", () => { pinned = scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 80; }, { passive: true });
   const grown = new ResizeObserver(() => toEnd());
-  for (const node of $$("#timeline, #waiting, #live")) grown.observe(node);
+  for (const node of $$("#scroll, #timeline, #waiting, #live")) grown.observe(node);
   if (location.hash.startsWith("#m")) pinned = false;
   toEnd();
 }
@@ -86,6 +86,18 @@ function addMessage(data) {
   timeline.append(node);
   toEnd(data.side === "in");
   seen(place, data.n);
+}
+
+// What stands there already says something else now, such as a question that was answered.
+function editMessage(data) {
+  const old = document.getElementById(`m${data.n}`);
+  if (!old) return;
+  const node = fragment(data.html).firstElementChild;
+  node.classList.toggle("follows", old.classList.contains("follows"));
+  localTimes(node);
+  copyButtons(node);
+  old.replaceWith(node);
+  toEnd();
 }
 
 // The bubble's text became a message: take it away at once, so that nothing shows twice.
@@ -222,6 +234,7 @@ function connect() {
   };
   if (timeline) {
     on("message", addMessage);
+    on("edited", editMessage);
     on("live", showLive);
     on("waiting", (data) => {
       const mine = $$("#waiting .mine");
@@ -339,6 +352,20 @@ document.addEventListener("submit", async (event) => {
   if (!answer.ok) { toast(answer.detail, true); return; }
   $("textarea", target) && ($("textarea", target).value = "");
   follow(await answer.json());
+});
+
+// A button under a message: pressed without leaving the page. What came of it is drawn when it is known.
+document.addEventListener("submit", async (event) => {
+  const target = event.target;
+  if (!target.matches(".choices") || !event.submitter) return;
+  event.preventDefault();
+  const buttons = $$("button:enabled", target);
+  const data = { ...Object.fromEntries(new FormData(target)), button: event.submitter.value };
+  buttons.forEach((button) => { button.disabled = true; });
+  const answer = await form(target.action, data);
+  if (answer.ok) return;
+  buttons.forEach((button) => { button.disabled = false; });
+  toast(answer.detail, true);
 });
 
 /* --- the palette of commands */
