@@ -15,9 +15,18 @@ gives it a time-out and takes what it raises for a failure; a check never change
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from enum import Enum
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+CLOCK_SECONDS = 30.0
+"""By how much this machine's clock may differ from a platform's."""
 
 
 class Result(Enum):
@@ -38,11 +47,12 @@ class CheckResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """One question with a stable id. `network`: asks somebody outside of this machine."""
+    """One question with a stable id."""
 
     id: str
     run: Callable[[], Awaitable[CheckResult]]
-    network: bool = True
+    network: bool = True  # it asks somebody outside of this machine
+    disturbs: bool = False  # a Threadmill that runs with these settings: left out while one does
 
 
 def ok(evidence: str) -> CheckResult:
@@ -59,3 +69,29 @@ def failed(evidence: str, fix: str) -> CheckResult:
 
 def skipped(evidence: str) -> CheckResult:
     return CheckResult(result=Result.SKIPPED, evidence=evidence)
+
+
+def clock_check(date: str, platform: str) -> CheckResult:
+    """This machine's clock against a platform's, which its answers carry in the header Date."""
+    try:
+        ahead = time.time() - parsedate_to_datetime(date).timestamp()
+    except (ValueError, TypeError):
+        return skipped(f"{platform} did not tell the time")
+    if abs(ahead) > CLOCK_SECONDS:
+        return warning(
+            f"this machine's clock is {ahead:+.0f} s off {platform}'s",
+            "let it be set from the network: `timedatectl set-ntp true`",
+        )
+    return ok(f"this machine's clock is within {max(abs(ahead), 1):.0f} s of {platform}'s")
+
+
+def once(ask: Callable[[], Coroutine[Any, Any, T]]) -> Callable[[], Awaitable[T]]:
+    """`ask`, asked once for all who want to know. Whoever is cut off takes the answer from no other."""
+    asked: list[asyncio.Task[T]] = []
+
+    async def answer() -> T:
+        if not asked:
+            asked.append(asyncio.ensure_future(ask()))
+        return await asyncio.shield(asked[0])
+
+    return answer

@@ -372,7 +372,7 @@ def test_doctor_measures_the_disk_and_the_clock(tmp_path: Path) -> None:
     assert "a sync takes" in writable(tmp_path).evidence or "a sync took" in writable(tmp_path).evidence
     assert "GB free" in space(tmp_path / "not" / "there").evidence
     assert f"{datetime.now(UTC):%Y-%m-%d}" in clock(tmp_path).evidence
-    assert lock(tmp_path).evidence == "no Threadmill has run here yet"
+    assert lock(tmp_path).evidence == "no process uses the data folder"
 
 
 # --- what is printed

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
-from collections.abc import Callable
+import textwrap
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
@@ -15,8 +17,11 @@ from bot.cli.output import clean, coloured, print_json
 
 if TYPE_CHECKING:
     from bot.cli.examine import Examined
+    from channels.checks import CheckResult
 
-_COLOURS = {"ok": "green", "warning": "yellow", "failed": "red", "skipped": "bright_black"}
+_LABEL = 16
+_INDENT = " " * (_LABEL + 5)
+_MARKS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "failed": ("✗", "red"), "skipped": ("·", "bright_black")}
 
 
 @click.command()
@@ -45,10 +50,12 @@ def doctor(config_file: Path | None, as_json: bool, offline: bool) -> None:
     if as_json:
         print_json([_as_json(one) for one in examined])
     else:
-        for one in examined:
-            _print(one)
-        counts = {name: sum(one.result.result.value == name for one in examined) for name in _COLOURS}
-        click.echo(", ".join(f"{count} {name}" for name, count in counts.items() if count), err=True)
+        _print_sections(examined) if sys.stdout.isatty() else _print_plain(examined)
+        counts = {name: sum(one.result.result.value == name for one in examined) for name in _MARKS}
+        click.echo(
+            f"{len(examined)} checks: " + ", ".join(f"{count} {name}" for name, count in counts.items() if count),
+            err=True,
+        )
     if any(one.result.result.value == "failed" for one in examined):
         raise SystemExit(1)
 
@@ -63,12 +70,48 @@ def _as_json(one: Examined) -> dict[str, object]:
     }
 
 
-def _print(one: Examined) -> None:
-    word = one.result.result.value
-    mark = click.style(f"{word:<8}", fg=_COLOURS[word], bold=word == "failed") if coloured() else f"{word:<8}"
-    click.echo(f"{mark} {one.id:<28} {clean(one.result.evidence)}")
-    if one.result.fix:
-        click.echo(f"{'':<8} {'':<28} → {clean(one.result.fix)}")
+def _print_plain(found: Sequence[Examined]) -> None:
+    """A line for each check, for programs that read lines."""
+    for one in found:
+        click.echo(f"{one.result.result.value:<8} {one.id:<28} {clean(one.result.evidence)}")
+        if one.result.fix:
+            click.echo(f"{'':<8} {'':<28} → {clean(one.result.fix)}")
+
+
+def _print_sections(found: Sequence[Examined]) -> None:
+    """For a person: by what was looked at, wrapped to the terminal."""
+    width = min(max(60, shutil.get_terminal_size().columns), 140)
+    sections: dict[str, list[tuple[str, Examined]]] = {}
+    for one in found:
+        section, name = _place(one.id)
+        sections.setdefault(section, []).append((name, one))
+    for section, members in sections.items():
+        click.echo(_styled(section, bold=True))
+        for name, one in members:
+            _print_one(name, one.result, width)
+        click.echo()
+
+
+def _print_one(name: str, result: CheckResult, width: int) -> None:
+    mark, colour = _MARKS[result.result.value]
+    label = f"{name:<{_LABEL}} " if len(name) <= _LABEL else f"{name}\n{_INDENT}"
+    lines = textwrap.wrap(clean(result.evidence), width - len(_INDENT), break_long_words=False, break_on_hyphens=False)
+    click.echo(f"  {_styled(mark, fg=colour)} {label}" + f"\n{_INDENT}".join(lines or [""]))
+    for at, line in enumerate(textwrap.wrap(clean(result.fix), width - len(_INDENT) - 2, break_long_words=False)):
+        click.echo(f"{_INDENT}{_styled('→ ' if at == 0 else '  ', fg=colour)}{line}")
+
+
+def _place(id: str) -> tuple[str, str]:
+    """The heading that a check stands under, and what it is called there."""
+    first, _, rest = id.partition(".")
+    if first != "channel":
+        return first, rest
+    channel, _, what = rest.partition(".")
+    return f"channel {channel}", what or "any"
+
+
+def _styled(text: str, **style: Any) -> str:
+    return click.style(text, **style) if coloured() else text
 
 
 class _progress:  # noqa: N801 - used like a function

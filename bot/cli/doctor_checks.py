@@ -1,22 +1,17 @@
-"""Checks of what is configured: the file itself, models, agents, people, channels."""
+"""Checks of what is configured: the file itself, models, agents, people, routes; and each channel's."""
 
 from __future__ import annotations
 
 import stat
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
-from importlib import import_module
-from importlib.util import find_spec
-from types import ModuleType
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from channels.base import ThreadRef
+from bot.cli import doctor_channels
 from channels.checks import Check, CheckResult, failed, ok, skipped, warning
 
 if TYPE_CHECKING:
     from agents.models.settings import ModelSettings
     from bot.config import Config
-    from bot.config.parts import ConfiguredChannel
 
 
 def config_is_broken(problems: str) -> Check:
@@ -33,25 +28,16 @@ def of(config: Config) -> Sequence[Check]:
         _asked("people.owner", lambda: owner(config)),
         _asked("people.strangers", lambda: strangers(config)),
         _asked("agents.budget", lambda: budget(config)),
+        _asked("agents.reached", lambda: reached(config)),
+        Check(id="agents.prices", run=lambda: prices(config), network=False),
         *models(config),
-        *(check for channel in config.channels.values() for check in _channel(channel, config)),
+        *(check for channel in config.channels.values() for check in doctor_channels.of(channel, config)),
     ]
 
 
 def models(config: Config) -> Sequence[Check]:
     """Ask each model for a word."""
     return [_model(name, settings) for name, settings in config.models.items()]
-
-
-def proofs(config: Config) -> Iterator[Check]:
-    """One round trip with each platform that can prove itself."""
-    for channel in config.channels.values():
-        module = connect_module(channel.kind)
-        prove = getattr(module, "prove", None)
-        if prove is None:
-            yield _said(f"channel.{channel.name}", skipped(f"the platform {channel.kind} cannot be tried from here"))
-        else:
-            yield Check(id=f"channel.{channel.name}", run=partial(prove, channel.settings))
 
 
 def _said(id: str, result: CheckResult) -> Check:
@@ -128,6 +114,38 @@ def budget(config: Config) -> CheckResult:
     return warning(f"no budget: {', '.join(open_ended)}", "set budget_usd or budget_usd_per_day under [agents.NAME]")
 
 
+async def prices(config: Config) -> CheckResult:
+    """A budget can be kept only where a price is known."""
+    from agents.models.base import Usage
+    from agents.models.prices import Prices
+
+    listed, unknown = Prices(), []
+    for name, settings in config.models.items():
+        one_token = Usage(input_tokens=1)
+        if settings.hosted and not (await listed.cost(settings, settings.model, one_token)).known:
+            unknown.append(str(name))
+    if not unknown:
+        return ok("a price is known for every model that costs money")
+    return warning(
+        f"no price is known for: {', '.join(unknown)}; their calls count as free, and no budget holds them",
+        "set price_usd_per_million under [models.NAME]",
+    )
+
+
+def reached(config: Config) -> CheckResult:
+    """An agent that nothing leads to is a mistake in the routes, or a leftover."""
+    first = next(iter(config.agents), None)
+    led_to = {first, *(rule.agent for rule in config.routes), *(monitor.agent for monitor in config.monitors)}
+    for profile in config.agents.values():
+        led_to.update((*profile.spawns, *profile.may_message))
+    lost = [name for name in config.agents if name not in led_to]
+    if not lost:
+        return ok(f"something leads to each of {len(config.agents)}")
+    return warning(
+        f"only /spawn reaches: {', '.join(lost)}", "add a [[routes]] for it, name it in another's spawns, or remove it"
+    )
+
+
 def _model(name: str, settings: ModelSettings) -> Check:
     async def ask() -> CheckResult:
         from agents.models.base import Finished, Message, ModelError, ModelName, Request, Text
@@ -158,29 +176,3 @@ def _model(name: str, settings: ModelSettings) -> Check:
         )
 
     return Check(id=f"model.{name}", run=ask, network=settings.kind != "rehearsal")
-
-
-def _channel(channel: ConfiguredChannel, config: Config) -> Iterator[Check]:
-    checks = getattr(connect_module(channel.kind), "checks", None)
-    if checks is None:
-        yield _said(f"channel.{channel.name}", skipped(f"the platform {channel.kind} brings no checks of its own"))
-        return
-    rooms = tuple(dict.fromkeys(place for place in _places(config) if place.channel == channel.name))
-    yield from checks(channel.settings, channel.name, rooms)
-
-
-def connect_module(kind: str) -> ModuleType | None:
-    """A platform's `connect` (see `channels.checks`); None when it has none."""
-    name = f"channels.{kind}.connect"
-    if find_spec(f"channels.{kind}") is None or find_spec(name) is None:
-        return None
-    return import_module(name)
-
-
-def _places(config: Config) -> Iterator[ThreadRef]:
-    """Places that the configuration names, where the bot must be able to talk."""
-    for rule in config.routes:
-        if rule.channel is not None and rule.room is not None:
-            yield ThreadRef(channel=rule.channel, space=rule.space or "", room=rule.room)
-    for monitor in config.monitors:
-        yield from monitor.report_to

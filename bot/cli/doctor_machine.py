@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
+import resource
 import shutil
 import sqlite3
+import ssl
 import stat
 import sys
 import tempfile
@@ -16,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bot.cli.doctor_channels import in_use
 from bot.cli.failed import Failed
 from channels.checks import Check, CheckResult, failed, ok, skipped, warning
 
@@ -26,6 +28,7 @@ _LEAST_FREE_BYTES = 200_000_000
 _LITTLE_FREE_BYTES = 1_000_000_000
 _BUILT = datetime(2026, 11, 1, tzinfo=UTC)  # no clock can be right that shows less
 _AHEAD_SECONDS = 120
+_FEW_FILES = 1024
 
 
 def without_config() -> Sequence[Check]:
@@ -38,6 +41,9 @@ def of(config: Config) -> Sequence[Check]:
     return [
         _local("machine.clock", lambda: clock(data)),
         _local("machine.memory", memory),
+        _local("machine.files", open_files),
+        _local("machine.tls", certificates),
+        _local("machine.proxy", proxy),
         _local("data.writable", lambda: writable(data)),
         _local("data.space", lambda: space(data)),
         _local("data.private", lambda: private(data)),
@@ -45,6 +51,7 @@ def of(config: Config) -> Sequence[Check]:
         _local("database.integrity", lambda: integrity(data)),
         _local("database.schema", lambda: schema(data)),
         _local("database.log", lambda: write_ahead_log(data)),
+        Check(id="database.audit", run=lambda: audit_chain(data), network=False),
         _local("web.port", lambda: port(config)),
         _local("web.token", lambda: token(config)),
     ]
@@ -106,6 +113,45 @@ def memory() -> CheckResult:
     return ok(free) if pages > 150_000_000 else warning(free, "stop other programs: Threadmill wants about 150 MB")
 
 
+def open_files() -> CheckResult:
+    """Connections, the database and each tool's process take one each."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    seen = f"{soft} files may be open at once"
+    if 0 <= soft < _FEW_FILES:
+        return warning(seen, f"`ulimit -n 4096` before the start (up to {hard}), or LimitNOFILE=4096 in its unit")
+    return ok(seen)
+
+
+def certificates() -> CheckResult:
+    """Without certificates to check against, no platform can be trusted to be itself."""
+    known = ssl.create_default_context().cert_store_stats()["x509_ca"]
+    if known:
+        return ok(f"{known} certificate authorities are known")
+    where = ssl.get_default_verify_paths().openssl_capath
+    if where and Path(where).is_dir() and any(Path(where).iterdir()):
+        return ok(f"certificate authorities are looked up in {where}")
+    return failed("no certificate authority is known", "install the package ca-certificates")
+
+
+def proxy() -> CheckResult:
+    """The platforms' libraries go where the environment says."""
+    from urllib.parse import urlsplit
+    from urllib.request import getproxies
+
+    named = {kind: urlsplit(url) for kind, url in getproxies().items() if kind in ("http", "https", "all")}
+    if not named:
+        return ok("no proxy is set: connections go out directly")
+    broken = [kind for kind, parts in named.items() if not parts.hostname]
+    if broken:
+        return failed(
+            f"the proxy for {', '.join(broken)} is no address",
+            "write it as http://host:port in HTTPS_PROXY, or unset it",
+        )
+    return ok(
+        "connections go through " + ", ".join(sorted({f"{parts.hostname}:{parts.port}" for parts in named.values()}))
+    )
+
+
 def writable(data: Path) -> CheckResult:
     if not data.exists():
         above = next((folder for folder in data.parents if folder.exists()), data)
@@ -151,19 +197,29 @@ def private(data: Path) -> CheckResult:
 
 
 def lock(data: Path) -> CheckResult:
-    file = data / "threadmill.lock"
-    if not file.exists():
-        return ok("no Threadmill has run here yet")
     try:
-        with file.open("rb") as stream:
-            owner = stream.read(32).decode(errors="replace").strip()
-            try:
-                fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return ok(f"process {owner} uses the data folder")
+        owner = in_use(data)
     except OSError as error:
-        return failed(f"{file}: {error.strerror}", "let this user read it")
-    return ok("no process uses the data folder")
+        return failed(f"{data / 'threadmill.lock'}: {error.strerror}", "let this user read it")
+    return ok(f"process {owner} uses the data folder" if owner else "no process uses the data folder")
+
+
+async def audit_chain(data: Path) -> CheckResult:
+    """Who did what must not have been changed behind our back."""
+    from storage.audit import AuditLog, read_head
+    from storage.database import StorageError, opened_for_reading
+
+    try:
+        async with opened_for_reading(data) as database:
+            found = await AuditLog(database).verify(read_head(data / "audit.head"))
+    except StorageError as error:
+        return skipped("there is no database yet" if not (data / "threadmill.db").exists() else str(error))
+    if found.broken is not None:
+        return failed(
+            f"row {found.broken.n} of the audit log {found.broken.why}",
+            f"`threadmill audit verify` shows it; compare with the copies in {data / 'backups'}",
+        )
+    return ok(f"{found.rows} rows, unbroken")
 
 
 def integrity(data: Path) -> CheckResult:

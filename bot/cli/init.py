@@ -135,7 +135,7 @@ def prove(file: Path, known: Answers | None = None) -> None:
     not answer as it should."""
     import asyncio
 
-    from bot.cli import doctor_checks
+    from bot.cli import doctor_channels, doctor_checks
     from bot.cli.examine import run_checks
     from bot.config import load
     from channels.checks import Result
@@ -143,7 +143,7 @@ def prove(file: Path, known: Answers | None = None) -> None:
     config = load(file)
     seen = {f"channel.{name}" for name in known.proven} if known is not None else set()
     models = [] if known is not None and known.model_proven else doctor_checks.models(config)
-    checks = [*models, *(check for check in doctor_checks.proofs(config) if check.id not in seen)]
+    checks = [*models, *(check for check in doctor_channels.proofs(config) if check.id not in seen)]
     if not checks:
         return
     click.echo("trying the connections …", err=True)

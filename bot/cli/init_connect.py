@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.prompt import Confirm, Prompt
 from rich.text import Text
 
-from bot.cli import doctor_checks
+from bot.cli import doctor_channels
 from bot.cli.examine import run_checks
 from bot.cli.init_files import Answers, channel_secrets, config_text
 from bot.cli.init_round_trip import NotProven, Proven, new_code, round_trip
@@ -48,7 +48,7 @@ class LeftOut(Exception):
 def connect(console: Console, answers: Answers, channel: str, environ: Mapping[str, str]) -> Answers:
     """Ask for a platform's secrets until they work, and prove it. Returns the answers with what was learnt; without
     the platform when the person leaves it out."""
-    module = doctor_checks.connect_module(channel)
+    module = doctor_channels.connect_module(channel)
     console.print(f"\n[bold]{channel.capitalize()}[/bold]")
     show_guide(console, str(getattr(module, "GUIDE", "")))
     joined = answers if channel in answers.channels else replace(answers, channels=(*answers.channels, channel))
@@ -148,7 +148,7 @@ def _with_working_secrets(
     others = tuple(kind for kind in answers.channels if kind != channel)
 
     def attempt(config: Config) -> CheckResult:
-        check = next(iter(doctor_checks.proofs(config)), None)
+        check = next(iter(doctor_channels.proofs(config)), None)
         return tried(check) if check is not None else ok("its token is not tried here")
 
     alone = replace(answers, channels=(channel,), owners=())

@@ -7,16 +7,15 @@ that runs, or changes anything that people see.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from channels.base import ChannelError, ChannelName, ThreadRef
-from channels.checks import Check, CheckResult, failed, ok, skipped, warning
-from channels.discord import Settings
+from channels.checks import Check, CheckResult, clock_check, failed, ok, once, skipped, warning
+from channels.discord import OFFICIAL_BASE_URL, Settings
 
 if TYPE_CHECKING:
     from channels.discord.rest import Rest
@@ -41,12 +40,19 @@ PERMISSIONS = {
 }
 """All that the bot needs in a room."""
 
-CLOCK_SECONDS = 30.0
+THREADS = tuple(name for name in PERMISSIONS if "Thread" in name)
+FILES = tuple(name for name in PERMISSIONS if "Files" in name)
+TALK = tuple(name for name in PERMISSIONS if name not in THREADS + FILES)
+
+SILENT = "mention the bot in a channel that it sees, or write to it directly; see channel.NAME.message_content"
+"""What to look at when nothing ever came in."""
+
 FEW_SESSIONS = 20
 SERVERS_THAT_NEED_SHARDS = 2_500
 _ADMINISTRATOR = 1 << 3
 _MESSAGE_CONTENT = (1 << 18) | (1 << 19)  # for large and for small bots
 _HELLO = 10
+_WITH_THREADS = frozenset({0, 5, 15, 16})  # text, announcements, forum, media
 _MEMBER = 1  # an overwrite of one member; others are of roles
 
 
@@ -61,21 +67,33 @@ def invite_address(application_id: str) -> str:
 
 
 def checks(settings: Settings, name: ChannelName, rooms: Sequence[ThreadRef]) -> Sequence[Check]:
-    prefix = f"channel.{name}"
     inspection = _Inspection(settings)
     return [
-        Check(id=f"{prefix}.token_form", run=inspection.token_form, network=False),
-        Check(id=f"{prefix}.token", run=inspection.token),
-        Check(id=f"{prefix}.message_content", run=inspection.message_content),
-        Check(id=f"{prefix}.interactions", run=inspection.interactions),
-        Check(id=f"{prefix}.gateway", run=inspection.gateway),
-        Check(id=f"{prefix}.sessions", run=inspection.sessions),
-        Check(id=f"{prefix}.servers", run=inspection.servers),
-        Check(id=f"{prefix}.commands", run=inspection.commands),
-        Check(id=f"{prefix}.clock", run=inspection.clock),
+        Check(id=f"channel.{name}.token_form", run=inspection.token_form, network=False),
         *(
-            Check(id=f"{prefix}.room.{room.room}", run=partial(inspection.room, room))
+            Check(id=f"channel.{name}.{what}", run=run)
+            for what, run in (
+                ("token", inspection.token),
+                ("server", inspection.server),
+                ("message_content", inspection.message_content),
+                ("interactions", inspection.interactions),
+                ("code_grant", inspection.code_grant),
+                ("gateway", inspection.gateway),
+                ("sessions", inspection.sessions),
+                ("guilds", inspection.guilds),
+                ("commands", inspection.commands),
+                ("clock", inspection.clock),
+            )
+        ),
+        *(
+            Check(id=f"channel.{name}.room.{room.room}{what}", run=partial(run, room))
             for room in dict.fromkeys(room.in_room for room in rooms if room.channel == name)
+            for what, run in (
+                ("", inspection.room),
+                (".talk", partial(inspection.permitted, needed=TALK)),
+                (".files", partial(inspection.permitted, needed=FILES)),
+                (".threads", inspection.threads),
+            )
         ),
     ]
 
@@ -87,7 +105,7 @@ async def prove(settings: Settings) -> CheckResult:
         result = await step()
         if result.fix:
             return result
-    return await inspection.servers()
+    return await inspection.guilds()
 
 
 async def where_to_write(settings: Settings) -> str:
@@ -131,8 +149,11 @@ def _united(overwrites: Iterable[Mapping[str, Any]], side: str) -> int:
 
 
 class _Inspection:
+    """What several checks want to know is asked once."""
+
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._answers: dict[str, Callable[[], Awaitable[Any]]] = {}
 
     async def token_form(self) -> CheckResult:
         if self._settings.token.get_secret_value().count(".") != 2:
@@ -179,6 +200,31 @@ class _Inspection:
             )
         return ok("commands and buttons come by the gateway")
 
+    async def server(self) -> CheckResult:
+        """Another server than Discord's own must be meant."""
+        url = self._settings.base_url
+        if url == OFFICIAL_BASE_URL:
+            return ok("Discord's own server")
+        if url.startswith("http://") and urlsplit(url).hostname not in ("127.0.0.1", "localhost", "::1"):
+            return warning(
+                f"the token travels without encryption to {url}", "use https for base_url, or a server on this machine"
+            )
+        return ok(f"another server: {url}")
+
+    async def code_grant(self) -> CheckResult:
+        try:
+            application = await self.application()
+        except ChannelError as error:
+            return skipped(f"cannot be told: {error}")
+        if application.get("bot_require_code_grant"):
+            return failed(
+                "the bot cannot be let into servers: its invitation asks for an OAuth2 code",
+                "switch Requires OAuth2 Code Grant off, on the page Bot of the developer portal",
+            )
+        if application.get("bot_public"):
+            return ok("whoever has the invitation may add the bot: strangers there are let in by nobody but you")
+        return ok("only its owner may add the bot to servers")
+
     async def gateway(self) -> CheckResult:
         try:
             async with self._rest() as rest:
@@ -204,7 +250,7 @@ class _Inspection:
             )
         return ok(f"{remaining} of today's {total} sessions are left")
 
-    async def servers(self) -> CheckResult:
+    async def guilds(self) -> CheckResult:
         try:
             guilds = await self._ask("/users/@me/guilds")
             application = await self.application()
@@ -231,39 +277,66 @@ class _Inspection:
     async def clock(self) -> CheckResult:
         try:
             async with self._rest() as rest:
-                said = await rest.date()
-            ahead = time.time() - parsedate_to_datetime(said).timestamp()
-        except (ChannelError, ValueError, TypeError) as error:
+                return clock_check(await rest.date(), "Discord")
+        except ChannelError as error:
             return skipped(f"cannot be told: {error}")
-        if abs(ahead) > CLOCK_SECONDS:
-            return warning(f"this machine's clock is {ahead:+.0f} s off", "let it be set from the network (NTP)")
-        return ok(f"this machine's clock is right within {abs(ahead):.0f} s")
 
     async def room(self, room: ThreadRef) -> CheckResult:
         try:
             channel = await self._ask(f"/channels/{room.room}")
-            if not room.space:
+            guild_id = str(channel.get("guild_id") or "")
+            if not guild_id:
                 return ok(f"a conversation with {_partner(channel)}")
-            guild_id = str(channel.get("guild_id") or room.space)
-            if guild_id != room.space:
+            if room.space and guild_id != room.space:
                 return failed(f"{room.key}: the room is in the server {guild_id}", f"write {guild_id} in its place")
             guild = await self._ask(f"/guilds/{guild_id}")
-            me = await self._ask("/users/@me")
-            member = await self._ask(f"/guilds/{guild_id}/members/{me.get('id')}")
         except ChannelError as error:
             return failed(
                 f"{room.key}: {error}", "check the ids (Developer Mode, Copy ID), and let the bot's role see it"
             )
-        lacking = missing_permissions(member, guild, channel)
+        return ok(f"#{channel.get('name')} of {guild.get('name')}")
+
+    async def permitted(self, room: ThreadRef, *, needed: Sequence[str]) -> CheckResult:
+        try:
+            channel = await self._ask(f"/channels/{room.room}")
+            guild_id = channel.get("guild_id")
+            if not guild_id:
+                return skipped("direct conversations know no permissions")
+            guild = await self._ask(f"/guilds/{guild_id}")
+            me = await self._ask("/users/@me")
+            member = await self._ask(f"/guilds/{guild_id}/members/{me.get('id')}")
+        except ChannelError:
+            return skipped("the room is not seen")
+        missing = missing_permissions(member, guild, channel)
+        lacking = [name for name in missing if name in needed]
         name = f"#{channel.get('name')} of {guild.get('name')}"
         if lacking:
             return failed(
                 f"in {name} the bot lacks: {', '.join(lacking)}",
                 f"edit the channel, Permissions, the bot's role: allow {', '.join(lacking)}",
             )
-        return ok(f"the bot may do in {name} all that it needs")
+        return ok(f"in {name} the bot has: {', '.join(needed)}")
+
+    async def threads(self, room: ThreadRef) -> CheckResult:
+        try:
+            channel = await self._ask(f"/channels/{room.room}")
+        except ChannelError:
+            return skipped("the room is not seen")
+        if not channel.get("guild_id"):
+            return skipped("direct conversations have no threads")
+        if channel.get("type") not in _WITH_THREADS:
+            return warning(
+                "this kind of room has no threads: all sessions share the conversation",
+                "name a text channel or a forum, when each session shall have a thread of its own",
+            )
+        return await self.permitted(room, needed=THREADS)
 
     async def _ask(self, path: str) -> Any:
+        if path not in self._answers:
+            self._answers[path] = once(partial(self._asked, path))
+        return await self._answers[path]()
+
+    async def _asked(self, path: str) -> Any:
         from discord.http import Route
 
         async with self._rest() as rest:

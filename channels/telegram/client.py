@@ -75,6 +75,13 @@ class Requests(HTTPXRequest):
         except httpx.HTTPError as error:
             raise TelegramError("the download broke off") from error
 
+    async def date(self, url: str) -> str:
+        """The server's clock, in the form of HTTP."""
+        try:
+            return str((await self._client.head(url)).headers.get("date", ""))
+        except httpx.HTTPError as error:
+            raise TelegramError("no answer") from error
+
 
 class PlainBot(Bot):
     """The library's Bot without its objects: what the server answered, as it is."""
@@ -92,6 +99,7 @@ class Client:
 
     def __init__(self, settings: Settings) -> None:
         self._token = settings.token.get_secret_value()
+        self._base_url = settings.base_url
         base = settings.file_url
         self._file_url = base.format(token=self._token) if "{token}" in base else f"{base}{self._token}"
         self.pace = Pace(settings.ceiling)
@@ -172,6 +180,13 @@ class Client:
         if not isinstance(batch, list):
             raise Unreadable("the updates are no list")
         return batch
+
+    async def date(self) -> str:
+        """The server's clock, in the form of HTTP."""
+        try:
+            return await self._requests.date(f"{self._base_url}{self._token}/getMe")
+        except TelegramError as error:
+            raise translate(error, "asking for the time", repeatable=True) from error
 
     async def turn(self, chat: str, lane: Lane) -> None:
         """Wait until the limits let a message into this chat. Raises TemporaryFailure when that is not soon."""

@@ -10,10 +10,11 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from channels.base import ChannelError, ChannelName, ThreadRef
-from channels.checks import Check, CheckResult, failed, ok, skipped, warning
-from channels.telegram import Settings
+from channels.checks import Check, CheckResult, clock_check, failed, ok, once, skipped, warning
+from channels.telegram import DEFAULT_BASE_URL, Settings
 
 if TYPE_CHECKING:
     from channels.telegram.client import Client
@@ -28,25 +29,45 @@ GUIDE = """\
 5. Write to the bot once: it cannot write to anybody first.
 """
 
+SILENT = "write to the bot in Telegram; in groups privacy mode may keep it deaf, see channel.NAME.privacy"
+"""What to look at when nothing ever came in."""
+
 MANY_WAITING = 100
+_OTHERS_SECONDS = 4
+"""For how long updates are asked for to see whether somebody else asks too: pollers ask again within seconds."""
 _TOKEN = re.compile(r"\d{3,}:[\w-]{20,}")
+_HEARS = ("administrator", "creator")
 
 
 def checks(settings: Settings, name: ChannelName, rooms: Sequence[ThreadRef]) -> Sequence[Check]:
-    prefix = f"channel.{name}"
     inspection = _Inspection(settings)
     return [
-        Check(id=f"{prefix}.token_form", run=inspection.token_form, network=False),
-        Check(id=f"{prefix}.token", run=inspection.token),
-        Check(id=f"{prefix}.webhook", run=inspection.webhook),
-        Check(id=f"{prefix}.waiting", run=inspection.waiting),
-        Check(id=f"{prefix}.privacy", run=inspection.privacy),
-        Check(id=f"{prefix}.groups", run=inspection.groups),
-        Check(id=f"{prefix}.topics", run=inspection.topics),
-        Check(id=f"{prefix}.menu", run=inspection.menu),
+        Check(id=f"channel.{name}.token_form", run=inspection.token_form, network=False),
+        Check(id=f"channel.{name}.second_poller", run=inspection.second_poller, disturbs=True),
         *(
-            Check(id=f"{prefix}.room.{room.room}", run=partial(inspection.room, room))
+            Check(id=f"channel.{name}.{what}", run=run)
+            for what, run in (
+                ("token", inspection.token),
+                ("server", inspection.server),
+                ("files", inspection.files),
+                ("webhook", inspection.webhook),
+                ("waiting", inspection.waiting),
+                ("privacy", inspection.privacy),
+                ("groups", inspection.groups),
+                ("topics", inspection.topics),
+                ("menu", inspection.menu),
+                ("clock", inspection.clock),
+            )
+        ),
+        *(
+            Check(id=f"channel.{name}.room.{room.room}{what}", run=partial(run, room))
             for room in dict.fromkeys(room.in_room for room in rooms if room.channel == name)
+            for what, run in (
+                ("", inspection.room),
+                (".write", inspection.room_write),
+                (".hears", inspection.room_hears),
+                (".topics", inspection.room_topics),
+            )
         ),
     ]
 
@@ -66,27 +87,55 @@ async def where_to_write(settings: Settings) -> str:
 
 
 class _Inspection:
+    """What several checks want to know is asked once."""
+
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self.me = once(lambda: self._ask("getMe"))
+        self._webhook = once(lambda: self._ask("getWebhookInfo"))
+        self._chats: dict[str, Any] = {}
 
     async def token_form(self) -> CheckResult:
         if not _TOKEN.fullmatch(self._settings.token.get_secret_value()):
             return warning("the token does not look like 123456:ABC-DEF", "copy it from BotFather again: /mybots")
         return ok("the token has a token's form")
 
-    async def me(self) -> dict[str, Any]:
-        return await self._ask("getMe")
-
     async def token(self) -> CheckResult:
         try:
             me = await self.me()
         except ChannelError as error:
-            return failed(str(error), "copy the token from BotFather again, and check base_url")
+            return failed(str(error), "copy the token from BotFather again (/mybots, API Token), and check base_url")
+        if me.get("is_bot") is False:
+            return failed(f"{me.get('first_name')} is a person's account", "use a bot's token, from BotFather")
         return ok(f"@{me.get('username')} ({me.get('id')})")
+
+    async def server(self) -> CheckResult:
+        """Another server than Telegram's own must be meant."""
+        url = self._settings.base_url
+        if url == DEFAULT_BASE_URL:
+            return ok("Telegram's own server")
+        if url.startswith("http://") and not _on_this_machine(url):
+            return warning(
+                f"the token travels without encryption to {url}", "use https for base_url, or a server on this machine"
+            )
+        return ok(f"another Bot API server: {url}")
+
+    async def files(self) -> CheckResult:
+        """Asks for a file that there is not: any answer shows that the server can be reached."""
+        try:
+            async with self._client() as client:
+                async for _ in client.download("threadmill-doctor"):
+                    break
+        except ChannelError as error:
+            from channels.telegram.errors import Refusal
+
+            if not isinstance(error.__cause__, Refusal) or error.__cause__.answer.status >= 500:
+                return failed(f"attachments cannot be fetched: {error}", "check base_file_url and the firewall")
+        return ok(f"the file server answers ({urlsplit(self._settings.file_url).netloc})")
 
     async def webhook(self) -> CheckResult:
         try:
-            info = await self._ask("getWebhookInfo")
+            info = await self._webhook()
         except ChannelError as error:
             return skipped(f"cannot be told: {error}")
         url, wanted = str(info.get("url") or ""), self._settings.webhook_url
@@ -100,9 +149,35 @@ class _Inspection:
             return warning(f"Telegram last met: {trouble}", f"let {wanted} lead to {self._settings.webhook_listen}")
         return ok(f"updates are brought to {wanted}" if wanted else "no webhook stands in the way of polling")
 
+    async def second_poller(self) -> CheckResult:
+        """Asks for updates for some seconds and acknowledges none: who else asks ends our question."""
+        from telegram.error import TelegramError
+
+        from channels.telegram.errors import Refusal
+
+        if self._settings.webhook_url:
+            return skipped("updates are brought to a webhook")
+        try:
+            if (await self._webhook()).get("url"):
+                return skipped("a webhook stands in the way, see webhook")
+            async with self._client() as client:
+                waiting = await client.attempt("getUpdates", timeout=_OTHERS_SECONDS, limit=1)
+        except Refusal as refusal:
+            if refusal.answer.status == 409:
+                return failed(
+                    "another program asks for this bot's updates",
+                    "stop it; if you do not know it, BotFather's /revoke makes a new token that only you have",
+                )
+            return skipped(f"cannot be told: {refusal}")
+        except (ChannelError, TelegramError, TimeoutError) as error:
+            return skipped(f"cannot be told: {error}")
+        if waiting:
+            return ok("updates wait here that nobody else fetches")
+        return ok(f"nobody else asked for updates within {_OTHERS_SECONDS} s")
+
     async def waiting(self) -> CheckResult:
         try:
-            count = int((await self._ask("getWebhookInfo")).get("pending_update_count") or 0)
+            count = int((await self._webhook()).get("pending_update_count") or 0)
         except ChannelError as error:
             return skipped(f"cannot be told: {error}")
         if count > MANY_WAITING:
@@ -152,24 +227,76 @@ class _Inspection:
             return warning("the command menu is empty", "nothing: starting Threadmill sets it")
         return ok(f"the menu has {len(commands)} commands")
 
+    async def clock(self) -> CheckResult:
+        try:
+            async with self._client() as client:
+                return clock_check(await client.date(), "Telegram")
+        except ChannelError as error:
+            return skipped(f"cannot be told: {error}")
+
     async def room(self, room: ThreadRef) -> CheckResult:
         try:
-            chat = await self._ask("getChat", chat_id=room.room)
-            me = await self.me()
-            member = await self._ask("getChatMember", chat_id=room.room, user_id=me.get("id"))
+            chat, member = await self._seen(room)
         except ChannelError as error:
             return failed(
                 f"{room.key}: {error}", "check the id; add the bot to the group, or let the person write first"
             )
-        name = chat.get("title") or chat.get("first_name") or room.room
-        status = member.get("status")
-        if status in ("left", "kicked"):
-            return failed(f"the bot is not in {name}", "add it to the group")
-        if status == "restricted" and not member.get("can_send_messages"):
-            return failed(f"the bot may not write in {name}", "lift its restriction in the group's permissions")
-        if chat.get("is_forum") and not member.get("can_manage_topics"):
-            return warning(f"the bot cannot open topics in {name}", "make it an administrator who may manage topics")
-        return ok(f"the bot is in {name} ({status})")
+        if member.get("status") in ("left", "kicked"):
+            return failed(f"the bot is not in {_name(chat)}", "add it to the group")
+        return ok(f"the bot is in {_name(chat)} ({member.get('status')})")
+
+    async def room_write(self, room: ThreadRef) -> CheckResult:
+        try:
+            chat, member = await self._seen(room)
+        except ChannelError:
+            return skipped("the room is not seen")
+        if member.get("status") == "restricted" and not member.get("can_send_messages"):
+            return failed(f"the bot may not write in {_name(chat)}", "lift its restriction in the group's permissions")
+        everybody = chat.get("permissions") or {}
+        if member.get("status") == "member" and everybody.get("can_send_messages") is False:
+            return failed(
+                f"only administrators may write in {_name(chat)}", "make the bot an administrator, or let members write"
+            )
+        return ok(f"the bot may write in {_name(chat)}")
+
+    async def room_hears(self, room: ThreadRef) -> CheckResult:
+        try:
+            (chat, member), me = await self._seen(room), await self.me()
+        except ChannelError:
+            return skipped("the room is not seen")
+        if chat.get("type") == "private" or member.get("status") in _HEARS:
+            return ok(f"the bot hears everything in {_name(chat)}")
+        if not me.get("can_read_all_group_messages"):
+            return warning(
+                f"in {_name(chat)} the bot hears only commands, mentions and replies: privacy mode is on",
+                "make it an administrator there; or BotFather: /setprivacy, Disable, and add it to the group again",
+            )
+        return ok(f"the bot hears everything in {_name(chat)}")
+
+    async def room_topics(self, room: ThreadRef) -> CheckResult:
+        try:
+            chat, member = await self._seen(room)
+        except ChannelError:
+            return skipped("the room is not seen")
+        if not chat.get("is_forum"):
+            return ok(f"{_name(chat)} has no topics: sessions share the conversation")
+        if member.get("status") != "creator" and not member.get("can_manage_topics"):
+            return warning(
+                f"the bot cannot open topics in {_name(chat)}", "make it an administrator who may manage topics"
+            )
+        return ok(f"the bot may open topics in {_name(chat)}")
+
+    async def _seen(self, room: ThreadRef) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The chat, and the bot as its member."""
+        if room.room not in self._chats:
+            self._chats[room.room] = once(partial(self._look_at, room.room))
+        found: tuple[dict[str, Any], dict[str, Any]] = await self._chats[room.room]()
+        return found
+
+    async def _look_at(self, chat_id: str) -> tuple[dict[str, Any], dict[str, Any]]:
+        me = await self.me()
+        chat = await self._ask("getChat", chat_id=chat_id)
+        return chat, await self._ask("getChatMember", chat_id=chat_id, user_id=me.get("id"))
 
     async def _ask(self, method: str, **data: Any) -> dict[str, Any]:
         async with self._client() as client:
@@ -182,3 +309,11 @@ class _Inspection:
 
         async with Client(self._settings) as client:
             yield client
+
+
+def _name(chat: dict[str, Any]) -> str:
+    return str(chat.get("title") or chat.get("first_name") or chat.get("id"))
+
+
+def _on_this_machine(url: str) -> bool:
+    return urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")

@@ -17,7 +17,6 @@ class About:
     def __init__(self, world: World, gateway: Gateway) -> None:
         self._world = world
         self._gateway = gateway
-        self.sessions_left = 999
 
     async def gateway(self, _request: web.Request) -> Json:
         return {"url": self._gateway.url}
@@ -47,7 +46,7 @@ class About:
         return self._world.commands
 
     async def gateway_bot(self, _request: web.Request) -> Json:
-        starts = {"total": 1000, "remaining": 999, "reset_after": 0, "max_concurrency": 1}
+        starts = {"total": 1000, "remaining": self._world.sessions_left, "reset_after": 0, "max_concurrency": 1}
         return {"url": self._gateway.url, "shards": 1, "session_start_limit": starts}
 
     async def me(self, _request: web.Request) -> Json:
@@ -60,7 +59,7 @@ class About:
             "icon": None,
             "description": "",
             "bot_public": True,
-            "bot_require_code_grant": False,
+            "bot_require_code_grant": self._world.code_grant,
             "verify_key": "00",
             "team": None,
             "flags": self._world.application_flags,

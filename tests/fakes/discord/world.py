@@ -59,6 +59,8 @@ class World:
         self.application_flags = 1 << 19
         self.interactions_endpoint: str | None = None
         self.in_no_guild = False
+        self.code_grant = False
+        self.sessions_left = 999
         self.ada = self.person("Ada")
         self.stranger = self.person("Mallory")
         self.guild_id = self.new_id()

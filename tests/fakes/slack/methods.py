@@ -204,7 +204,7 @@ class Methods:
     def _info(self, args: Json) -> Json:
         room = self._space.room(str(args.get("channel", "")))
         found = {"id": room.id, "name": room.name, "is_archived": room.is_archived, "is_im": room.kind == "im"}
-        return {"channel": found | {"is_member": BOT in room.members}}
+        return {"channel": found | {"is_member": BOT in room.members, "is_read_only": room.read_only}}
 
     def _open(self, args: Json) -> Json:
         return {"channel": {"id": self._space.open_direct(str(args.get("users", ""))).id}}

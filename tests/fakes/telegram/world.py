@@ -39,6 +39,7 @@ class Chat:
     bot_is: str = "administrator"  # member, left, kicked; in a private chat kicked means blocked
     migrated_to: int | None = None
     takes_reactions: bool = True
+    members_write: bool = True
 
     def told(self) -> dict[str, Any]:
         told: dict[str, Any] = {"id": self.id, "type": self.type}
@@ -46,6 +47,7 @@ class Chat:
             told["first_name"] = self.title
         else:
             told["title"] = self.title
+            told["permissions"] = {"can_send_messages": self.members_write}
         if self.is_forum:
             told["is_forum"] = True
         return told
