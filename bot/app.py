@@ -81,6 +81,7 @@ from bot.intake import ChannelIntake
 from bot.lasting import lasting
 from bot.letters import DeadLetters
 from bot.metrics import Metrics
+from bot.moved_rooms import MovedRooms, news_of
 from bot.operators import Operators
 from bot.pairing import PairingDesk
 from bot.people import Directory
@@ -95,7 +96,7 @@ from bot.web.app import create as create_web
 from bot.web.parts import AgentCard, WebParts
 from bot.web.server import listen
 from bot.web.server import serve as serve_web
-from channels.base import Channel, ChannelContext, Outbound
+from channels.base import Channel, ChannelContext, Outbound, ThreadRef
 from channels.delivery import Courier, CourierParts
 from channels.local import LocalChannel, Shown
 from storage.audit import write_head
@@ -147,8 +148,7 @@ class Application:
         self.models = models
         engine = self.engine = EmbeddedEngine(max_awake=config.limits.awake_sessions)
         wiring = Wiring(engine)
-        metrics = Metrics()
-        self.hub = EventHub()
+        metrics, self.hub = Metrics(), EventHub()
 
         # what is remembered
         stores = on(database, config, wiring)
@@ -183,6 +183,7 @@ class Application:
         speaker = Speaker(outbox, wiring.said, self.connections.find, clock)
         self.operators = Operators(self.directory, speaker)
         self.closing, answers = _answering(stores, self.connections, speaker, self.hub, clock)
+        self.rooms = MovedRooms(outbox, wiring.said, self._room_moved)
         watching = Watching(self.hub, self.presence, metrics, self.operators, clock)
         self.courier = Courier(
             CourierParts(
@@ -192,6 +193,7 @@ class Application:
                 clock=clock,
                 fallback_after=config.delivery.fallback_after,
                 max_age=config.delivery.max_age,
+                follow_room=self.rooms.follow,
                 ended=watching.delivered,
                 finish_live=self.presence.finish,
             )
@@ -199,7 +201,7 @@ class Application:
         wiring.connect(notify=self.courier.notify, gone=watching.ended)
 
         # what thinks
-        self.current = current = Current(config, self.directory)
+        self.current = current = Current(config, self.directory, self.rooms.read)
         team = Team(
             sessions=sessions,
             mailbox=stores.mailbox,
@@ -260,7 +262,7 @@ class Application:
                 commands=commands,
                 answers=answers,
                 speaker=speaker,
-                rooms=outbox,
+                rooms=self.rooms,
                 files=AttachmentKeeper(files, self.connections.find, config.limits.attachment_bytes),
                 audit=self._audit,
                 routes=current.routes,
@@ -310,7 +312,9 @@ class Application:
             clock=clock,
         )
         self._intakes = {
-            name: ChannelIntake(name, inbox, self.dispatcher, clock, lambda on: current.routes().rooms_named(on))
+            name: ChannelIntake(
+                name, inbox, self.dispatcher, clock, lambda on: current.routes().rooms_named(on), self.rooms.heard
+            )
             for name in (*LOCAL_CHANNELS, *config.channels)
         }
 
@@ -346,6 +350,11 @@ class Application:
         if shown.kind == "edited":
             self.hub.reworded(shown.where.key, shown.message_id)
 
+    def _room_moved(self, room: ThreadRef, new: ThreadRef) -> None:
+        self.current.read_again()
+        if news := news_of(room, new, self.current.written):
+            self.operators.news(news, f"moved/{room.key}/{new.room}")
+
     @classmethod
     @asynccontextmanager
     async def made(
@@ -359,6 +368,8 @@ class Application:
             stack.push_async_callback(application.note_audit_head)
             stack.push_async_callback(application.journal.release)
             await application.directory.refresh()
+            await application.rooms.refresh()
+            application.current.read_again()
             yield application
 
     async def start(self, group: asyncio.TaskGroup) -> None:
@@ -394,13 +405,13 @@ class Application:
         def broken(problems: object) -> None:
             log.error("the edited configuration is broken; the old one stays", problems=str(problems))
 
-        async for change in ConfigWatch(self.current.config, broken=broken).changes():
+        async for change in ConfigWatch(self.current.written, broken=broken).changes():
             try:
                 self.current.apply(change.config)
             except ValueError as error:
                 broken(error)
                 continue
-            await self.monitors.configure(change.config.monitors)
+            await self.monitors.configure(self.current.config.monitors)
             log.info("configuration taken over", needs_restart=list(change.needs_restart))
 
     async def note_audit_head(self) -> None:

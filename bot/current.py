@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from agents.base import AgentName
 from agents.ports import Profile
@@ -16,22 +16,28 @@ LOCAL_CHANNELS = frozenset(ChannelName(name) for name in ALWAYS_THERE)
 
 
 class Current:
-    """Fulfils `agents.ports.Profiles`, and gives the router its rules."""
+    """Fulfils `agents.ports.Profiles`, and gives the router its rules. `read` says how to take what is written."""
 
-    def __init__(self, config: Config, people: Directory) -> None:
+    def __init__(self, config: Config, people: Directory, read: Callable[[Config], Config] = lambda it: it) -> None:
         self._people = people
+        self._read = read
         self._commands: tuple[str, ...] = ()
         self.apply(config)
 
     def knows_commands(self, names: Sequence[str]) -> None:
         """The chat commands that there are."""
         self._commands = tuple(names)
-        self.apply(self.config)
+        self.read_again()
+
+    def read_again(self) -> None:
+        """What is written may mean something else by now."""
+        self.apply(self.written)
 
     def apply(self, config: Config) -> None:
         """Take over an edit. Raises ValueError and keeps the old one when people contradict each other."""
         self._people.configure(config.people.values(), default_role=config.default_role, token_channels=LOCAL_CHANNELS)
-        self.config = config
+        self.written = config
+        self.config = config = self._read(config)
         self._routes = Routes(
             rules=config.routes,
             first_agent=next(iter(config.agents), None),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import count
 from typing import Protocol
@@ -43,7 +43,7 @@ from bot.router import (
     ToSession,
     route,
 )
-from channels.base import Account, DeliveryKey, Inbound, Outbound, ThreadRef
+from channels.base import Account, DeliveryKey, Inbound, Kind, Outbound, ThreadRef
 from storage.database import StorageError
 from storage.inbox import Inbox, Stored
 
@@ -96,7 +96,9 @@ class KeepsFiles(Protocol):
 
 
 class MovesRooms(Protocol):
-    async def move_room(self, room: ThreadRef, to: str) -> None:
+    """`bot.moved_rooms` fulfils it."""
+
+    async def follow(self, room: ThreadRef, to: str) -> None:
         """Every stored reference to a room follows it to its new id, in one transaction."""
 
 
@@ -128,6 +130,7 @@ class Dispatcher:
         self._guard = LoopGuard()
         self._places: dict[str, deque[Stored]] = {}
         self._group: asyncio.TaskGroup | None = None
+        self._led: dict[str, str] = {}  # places whose events wait in another's queue
         self._held: set[int] = set()
         self._behind = asyncio.Event()  # events wait in the inbox that are not in memory
         self._decided = asyncio.Event()
@@ -188,13 +191,21 @@ class Dispatcher:
     def _take(self, stored: Stored) -> None:
         assert self._group is not None
         self._held.add(stored.n)
-        place = stored.event.where.key
+        place = self._queue_of(stored.event)
         queue = self._places.get(place)
         if queue is not None:
             queue.append(stored)
             return
         self._places[place] = deque((stored,))
         self._group.create_task(self._drain(place), name=f"dispatch-{place}")
+
+    def _queue_of(self, event: Inbound) -> str:
+        """A place's own; what is said in a room that has just got its id waits until that is known."""
+        place = event.where.key
+        place = self._led.get(place, place)
+        if event.kind is Kind.ROOM_MOVED and event.payload:
+            self._led[replace(event.where, room=event.payload).key] = place
+        return place
 
     async def _drain(self, place: str) -> None:
         queue = self._places[place]
@@ -206,6 +217,7 @@ class Dispatcher:
                 self._decided.set()
         finally:
             del self._places[place]
+            self._led = {led: by for led, by in self._led.items() if by != place} if self._led else self._led
 
     async def _dispatch_safely(self, stored: Stored) -> None:
         """The top of an event's way: whatever goes wrong stays with this event, and is not lost."""
@@ -275,7 +287,7 @@ class Dispatcher:
                     await self._parts.team.kill(decision.session.id, by="the deletion of its thread")
                 await self._parts.inbox.mark(stored.n, "routed", decision.reason)
             case Moved():
-                await self._parts.rooms.move_room(decision.where.in_room, decision.to)
+                await self._parts.rooms.follow(decision.where.in_room, decision.to)
                 await self._parts.inbox.mark(stored.n, "routed", decision.reason)
 
     async def _refuse(self, decision: Refuse, stored: Stored, now: datetime) -> None:

@@ -32,9 +32,11 @@ class ChannelIntake:
         dispatcher: Dispatches,
         clock: Callable[[], datetime],
         routed_rooms: Callable[[ChannelName], Sequence[ThreadRef]] = lambda _: (),
+        heard: Callable[[Inbound], Inbound] = lambda event: event,
     ) -> None:
         self._channel = channel
         self._routed_rooms = routed_rooms
+        self._heard = heard
         self._inbox = inbox
         self._dispatcher = dispatcher
         self._clock = clock
@@ -43,8 +45,9 @@ class ChannelIntake:
         for event in events:
             if event.where.channel != self._channel:
                 raise ValueError(f"an event of {event.where.channel} came in on {self._channel}")
+        heard = [self._heard(event) for event in events]
         try:
-            new = await self._inbox.accept(self._channel, events, cursors, self._clock(), self._dispatcher.offer)
+            new = await self._inbox.accept(self._channel, heard, cursors, self._clock(), self._dispatcher.offer)
         except StorageError as error:
             raise NotAccepted(str(error)) from error
         return frozenset(stored.event.id for stored in new)

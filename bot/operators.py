@@ -1,4 +1,5 @@
-"""Tells operators what only a person can mend: a message that could not be delivered, or that may be doubled.
+"""Tells operators what only a person can mend: a message that could not be delivered or may be doubled, an old id in
+the configuration.
 
 Each operator is told at the first place of his reach, at most once a quarter of an hour for one place, so that an
 outage is one message and not a flood. What is not told stands in the dead letters all the same.
@@ -60,10 +61,14 @@ class Operators:
         text = f"A message to `{place}` {what}: {why}. `/deadletters` lists what waits for you."
         if state is DeliveryState.CANCELLED:
             text = f"No thread could be opened in `{place}`, so the agent talks in the room itself: {why}"
+        self.news(text, f"{delivery.n}/{delivery.attempt}")
+
+    def news(self, text: str, key: str) -> None:
+        """Something that a person should do. The same key is told once. Never blocks."""
         if self._waiting.full():
             log.warning("operators are not told", text=text)
         else:
-            self._waiting.put_nowait((text, f"{_KEY}{delivery.n}/{delivery.attempt}"))
+            self._waiting.put_nowait((text, f"{_KEY}{key}"))
 
     async def run(self) -> None:
         """Serve until cancelled."""

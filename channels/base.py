@@ -9,7 +9,8 @@ The error tree, named by what the caller should do:
     ├── TemporaryFailure   try again later, at the same place
     ├── Unavailable        the platform cannot be reached: wait, and fall back to the next place
     ├── Rejected           give up and tell somebody
-    │   └── NoThreads      this room has no threads: talk in the room itself
+    │   ├── NoThreads      this room has no threads: talk in the room itself
+    │   └── RoomMoved      the room has another id now: follow it, and say it there
     └── UnknownOutcome     it may have been done: find out before it is sent again
     NotAccepted            the intake could not commit: do not acknowledge to the platform
 """
@@ -261,6 +262,14 @@ class Rejected(ChannelError):
 
 class NoThreads(Rejected):
     """This room has no threads."""
+
+
+class RoomMoved(Rejected):
+    """The platform gave the room another id, `to`. Nothing was done at the old one."""
+
+    def __init__(self, message: str, *, to: str) -> None:
+        super().__init__(message)
+        self.to = to
 
 
 class UnknownOutcome(ChannelError):

@@ -158,9 +158,15 @@ class SqliteOutbox:
     async def pending_count(self) -> int:
         return await self._database.read(lambda tx: int(tx.execute(SQL["pending_count"]).fetchone()[0]))
 
-    async def move_room(self, room: ThreadRef, to: str) -> None:
-        """Every reference to a room (and its threads) follows it to its new id."""
-        await self._database.write(lambda tx: moves.move_room(tx, room, to))
+    async def move_room(self, room: ThreadRef, to: str) -> Sequence[str]:
+        """Every reference to a room (and its threads) follows it to its new id, and the move is remembered. The
+        places where something is to be said now."""
+        return await self._database.write(lambda tx: moves.move_room(tx, room, to))
+
+    async def moved_rooms(self) -> dict[ThreadRef, ThreadRef]:
+        """Rooms by their old ids, and as they are now."""
+        found = await self._database.read(lambda tx: tx.execute(SQL["moved_rooms"]).fetchall())
+        return {ThreadRef.parse(row["room"]): ThreadRef.parse(row["moved_to"]) for row in found}
 
 
 def _insert(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from dataclasses import replace
 from datetime import datetime
 
 from channels.base import ThreadRef
@@ -82,19 +83,29 @@ def not_opened(tx: sqlite3.Connection, delivery: Delivery, now: datetime) -> lis
     return []
 
 
-def move_room(tx: sqlite3.Connection, room: ThreadRef, to: str) -> None:
-    """Every reference to a room (and its threads) follows it to its new id."""
+def move_room(tx: sqlite3.Connection, room: ThreadRef, to: str) -> list[str]:
+    """See `SqliteOutbox.move_room`."""
+    new_room = replace(room, room=to)
+    if new_room == room:
+        return []
+    moved = {"old": room.key, "place": new_room.key}
+    for query in ("moved_back", "moved_before", "moved"):
+        tx.execute(SQL[query], moved)
     threads = f"{room.channel}:{room.space}/{room.room}/"
-    found = tx.execute(SQL["places_of_room"], {"room": room.key, "threads": threads}).fetchall()
-    for row in found:
-        old = ThreadRef.parse(row["place"])
-        new = ThreadRef(channel=old.channel, space=old.space, room=to, thread=old.thread)
-        there = {"place": new.key, "old": old.key}
-        for query in (
-            *("rebind", "readdress_home", "readdress_mail", "readdress_deliveries"),
-            *("readdress_reports", "readdress_monitors"),
-        ):
+    places = [row["place"] for row in tx.execute(SQL["places_of_room"], {"room": room.key, "threads": threads})]
+    lanes = []
+    for place in places:
+        there = {"place": replace(ThreadRef.parse(place), room=to).key, "old": place}
+        for query in _FOLLOWING:
             tx.execute(SQL[query], there)
+        lanes.append(there["place"])
+    return lanes
+
+
+_FOLLOWING = (
+    *("rebind", "readdress_home", "readdress_mail", "deliver_in_moved_room", "open_in_moved_room"),
+    *("readdress_timeline", "readdress_questions", "readdress_reports", "readdress_monitors"),
+)
 
 
 def _readdress(tx: sqlite3.Connection, delivery: Delivery, place: ThreadRef, now: datetime) -> None:

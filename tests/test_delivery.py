@@ -22,6 +22,7 @@ from channels.base import (
     OpenThread,
     Outbound,
     Rejected,
+    RoomMoved,
     TemporaryFailure,
     ThreadRef,
     Unavailable,
@@ -80,6 +81,11 @@ class World:
             return None
         return next((place for place in self.reach if place not in tried), None)
 
+    async def follow_room(self, room: ThreadRef, to: str) -> None:
+        assert self.courier is not None
+        for lane in await self.outbox.move_room(room, to):
+            self.courier.notify(lane)
+
     def heard(self, delivery: Delivery, state: DeliveryState, why: str) -> None:
         self.ended.append((delivery.message.key, state, why))
 
@@ -91,6 +97,7 @@ class World:
             clock=now,
             fallback_after=timedelta(seconds=0.1),
             max_age=timedelta(hours=24),
+            follow_room=self.follow_room,
             ended=self.heard,
             settle=timedelta(),
             chance=lambda: 0.0,
@@ -847,3 +854,43 @@ async def test_a_thread_whose_platform_is_away_is_replaced_by_another_place(
         await world.all_end()
     assert other.texts(DIRECT.key) == [f"{NOTE}\n\nI am the child.", "first"]
     assert await addresses(world) == dict.fromkeys(["home", "answer_to", "mail"], DIRECT.key) | {"bound": [DIRECT.key]}
+
+
+# Rooms that get another id ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.requirement("P2")
+@pytest.mark.requirement("P3")
+async def test_what_is_refused_because_its_room_moved_is_said_in_the_new_one_in_order(
+    world: World, fake: Platform
+) -> None:
+    gone = RoomMoved("the room is R2 now", to="R2")
+    fake.always = lambda place: Trouble(error=gone) if "/R/" in place or place.endswith(":R") else None
+    async with world.running():
+        opening = OpenThread(key=DeliveryKey("open"), room=HERE.in_room, title="T", first_text="", anchor=None)
+        await world.put(out("a", reply_to="m7"), out("b"), out("c", to=THERE), out("d", to=HERE.in_room))
+        await world.sessions("s1", home=replace(HERE, thread="+s1").key)
+        await world.database.write(
+            lambda tx: functions.enqueue_opening(tx, opening, replace(HERE, thread="+s1"), session="s1", now=now())
+        )
+        world.courier.notify(replace(HERE, thread="+s1").key)  # type: ignore[union-attr]
+        await world.all_end()
+    moved = [replace(place, room="R2").key for place in (HERE, THERE, HERE.in_room)]
+    assert [fake.texts(place) for place in moved] == [["a", "b"], ["c"], ["d"]]
+    assert len(fake.threads) == 1
+    assert set((await world.states()).values()) == {"sent"}
+    assert await world.outbox.moved_rooms() == {HERE.in_room: replace(HERE.in_room, room="R2")}
+    bodies = await world.rows("select body from deliveries where key = 'a'")
+    assert bodies == [{"body": "{}"}], "messages have other numbers there"
+
+
+@pytest.mark.requirement("P8")
+async def test_a_room_that_moves_on_and_on_ends_in_the_dead_letters(world: World, fake: Platform) -> None:
+    others = itertools.count()
+    world.parts = {"max_age": timedelta(seconds=0.2)}
+    fake.always = lambda _: Trouble(error=RoomMoved("it moved again", to=f"R-{next(others)}"))
+    async with world.running():
+        await world.put(out("a"))
+        await world.all_end()
+    assert await world.states() == {"a": "dead"}
+    assert 5 < fake.calls < 15, "the first at once, then slower"

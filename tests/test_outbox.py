@@ -125,12 +125,25 @@ async def test_a_room_that_moves_takes_everything_along(outbox: SqliteOutbox, da
     await database.write(lambda tx: add_session(tx, "s1", home=topic.key, answer_to=topic.key))
     await database.write(lambda tx: tx.execute("insert into bindings values (?, 's1', 0)", (topic.key,)).rowcount)
     await outbox.put(out("k", to=topic), session="s1", now=NOW)
-    await outbox.move_room(group, "-1001")
-    moved = replace(topic, room="-1001").key
-    assert await outbox.lanes() == [moved]
+    await outbox.put(out("report", to=replace(group, thread="9")), now=NOW)  # of no session
+    neighbour = replace(group, room="-421")
+    await outbox.put(out("n", to=neighbour), now=NOW)
+    await database.write(
+        lambda tx: tx.execute("insert into timeline (place, delivery, at) values (?, 1, 0)", (topic.key,)).rowcount
+    )
+    moved, report = replace(topic, room="-1001").key, replace(topic, room="-1001", thread="9").key
+    assert sorted(await outbox.move_room(group, "-1001")) == [moved, report]
+    assert await outbox.move_room(group, "-1001") == []
+    assert sorted(await outbox.lanes()) == sorted([moved, report, neighbour.key])
+    assert await database.read(lambda tx: [row[0] for row in tx.execute("select place from places")]) == [moved]
     [session] = await database.read(lambda tx: tx.execute("select home, answer_to from sessions").fetchall())
     [bound] = await database.read(lambda tx: tx.execute("select place from bindings").fetchall())
     assert (*session, *bound) == (moved, moved, moved)
+    newest = replace(group, room="-1002")
+    await outbox.move_room(replace(group, room="-1001"), "-1002")
+    assert await outbox.moved_rooms() == {group: newest, replace(group, room="-1001"): newest}
+    await outbox.move_room(newest, "-42")
+    assert group not in await outbox.moved_rooms(), "what moved back is no old name any more"
 
 
 @pytest.mark.parametrize(

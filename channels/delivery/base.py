@@ -142,6 +142,12 @@ class FinishLive(Protocol):
     async def __call__(self, where: ThreadRef) -> None: ...
 
 
+class FollowRoom(Protocol):
+    """Lets every stored reference to a room follow it to its new id, its deliveries too, and notifies their lanes."""
+
+    async def __call__(self, room: ThreadRef, to: str) -> None: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CourierParts:
     outbox: Outbox
@@ -151,6 +157,7 @@ class CourierParts:
     clock: Callable[[], datetime]
     fallback_after: timedelta
     max_age: timedelta
+    follow_room: FollowRoom
     ended: Callable[[Delivery, DeliveryState, str], None]
     """Sent, dead, unknown or cancelled, once that is committed, with the reason: for the page, metrics, operators."""
     finish_live: FinishLive | None = None

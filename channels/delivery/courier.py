@@ -28,7 +28,7 @@ from channels.base import (
 )
 from channels.delivery.attempt import Attempt, bury, stored, tell
 from channels.delivery.base import CourierParts, Delivery, DeliveryState, Head, NotYet, PlaceTaken
-from channels.delivery.decide import Elsewhere, GiveUp, Later, Situation, WithoutThread, decide
+from channels.delivery.decide import AfterTheRoom, Elsewhere, GiveUp, Later, Situation, WithoutThread, decide
 from channels.delivery.outages import Outages
 
 log = structlog.get_logger("courier")
@@ -207,6 +207,9 @@ class Courier:
             case GiveUp():
                 self._bugs.pop(delivery.n, None)
                 await bury(self._parts, delivery, move.state, why)
+            case AfterTheRoom(later=later):
+                await stored(lambda: self._parts.outbox.later(delivery, now + later.after, why, doubt=later.doubt))
+                await stored(lambda: self._parts.follow_room(delivery.message.to.in_room, move.to))
             case WithoutThread():
                 if not isinstance(error, NoThreads):  # it should have worked: a missing permission, most likely
                     log.error("no thread, so the room itself", reason=why)

@@ -4,6 +4,7 @@
     TemporaryFailure         later, in the same lane, whose order is kept; control replies pass
     Unavailable              later; and after `fallback_after` the next place of the person's reach
     Rejected                 dead letter; for a thread to be opened the room, or the parent's home
+    RoomMoved                now, in the room's new lane; later, when it moves on and on
     UnknownOutcome           in doubt: sent again under the same key where the platform forgives that, looked up where
                              it can be, and else *unknown*: never doubled silently
     anything else            a bug in an adapter: tried a few times; in doubt when it was handed over already
@@ -18,10 +19,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from channels.backoff import backoff_seconds
-from channels.base import Capability, Rejected, TemporaryFailure, Unavailable, UnknownOutcome
+from channels.base import Capability, Rejected, RoomMoved, TemporaryFailure, Unavailable, UnknownOutcome
 from channels.delivery.base import DeliveryState
 
 BUGS = 5  # tries of something that fails in a way no adapter should
+_MOVES = 5  # tries from which a room that moves is followed at a slower pace
 _LONGEST_SECONDS = 60.0
 _LONGEST_UNAVAILABLE_SECONDS = 5.0
 _SHORTEST_SECONDS = 0.05
@@ -68,11 +70,22 @@ class WithoutThread:
     pass
 
 
-Move = Later | GiveUp | Elsewhere | WithoutThread
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AfterTheRoom:
+    """In the room by its new id."""
+
+    to: str
+    later: Later
+
+
+Move = Later | GiveUp | Elsewhere | WithoutThread | AfterTheRoom
 
 
 def decide(error: Exception, at: Situation) -> Move:
     match error:
+        case RoomMoved():
+            later = _later(at, _pause(at, _LONGEST_SECONDS) if at.attempt > _MOVES else timedelta())
+            return AfterTheRoom(to=error.to, later=later) if isinstance(later, Later) else later
         case Rejected() if at.opening:
             return WithoutThread()  # what the session has to say can still be said
         case Rejected():

@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from channels.base import ChannelError, ChannelName, ThreadRef
+from channels.base import ChannelError, ChannelName, RoomMoved, ThreadRef
 from channels.checks import Check, CheckResult, clock_check, failed, ok, once, skipped, warning
 from channels.telegram import DEFAULT_BASE_URL, Settings
 
@@ -237,6 +237,10 @@ class _Inspection:
     async def room(self, room: ThreadRef) -> CheckResult:
         try:
             chat, member = await self._seen(room)
+        except RoomMoved as error:
+            return failed(
+                f"{room.key}: {error}", f"write {error.to} in the configuration; until then Threadmill follows"
+            )
         except ChannelError as error:
             return failed(
                 f"{room.key}: {error}", "check the id; add the bot to the group, or let the person write first"

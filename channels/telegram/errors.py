@@ -7,7 +7,7 @@ from how far the request got.
     connection not made            Unavailable
     401, 404, 409                  Unavailable (the token, the address or a second poller)
     429, 500, 502, 503             TemporaryFailure
-    other 4xx                      Rejected
+    other 4xx                      Rejected; RoomMoved where a group became a supergroup
     broken off, timed out, 504     UnknownOutcome for a message, TemporaryFailure for what may be repeated
 """
 
@@ -21,7 +21,7 @@ from typing import Any
 import httpx
 from telegram.error import TelegramError
 
-from channels.base import ChannelError, Rejected, TemporaryFailure, Unavailable, UnknownOutcome
+from channels.base import ChannelError, Rejected, RoomMoved, TemporaryFailure, Unavailable, UnknownOutcome
 
 _WAIT_WHEN_UNSAID = timedelta(seconds=5)
 _NEVER_CONNECTED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError, httpx.UnsupportedProtocol)
@@ -120,7 +120,7 @@ def timed_out(doing: str, *, repeatable: bool = True) -> ChannelError:
 def _refused(answer: Answer, doing: str, *, repeatable: bool) -> ChannelError:
     said = f"Telegram refused {doing}: {answer.description}"
     if answer.moved_to is not None:
-        return Rejected(f"this group became a supergroup: its id is now {answer.moved_to}")
+        return RoomMoved(f"this group became a supergroup: its id is now {answer.moved_to}", to=str(answer.moved_to))
     match answer.status:
         case 401 | 404:
             return Unavailable(f"{said}. Check the bot's token and base_url")

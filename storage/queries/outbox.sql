@@ -139,6 +139,9 @@ select count(*) from deliveries where state in ('pending', 'sending', 'unknown')
 
 -- name: places_of_room
 select place from bindings where place = :room or (place >= :threads and place < :threads || '~')
+union select place from places where place = :room or (place >= :threads and place < :threads || '~')
+union select lane from deliveries indexed by deliveries_lane
+where state in ('pending', 'sending', 'unknown') and (lane = :room or (lane >= :threads and lane < :threads || '~'))
 union select home from sessions where state <> 'ended' and (home = :room or (home >= :threads and home < :threads || '~'))
 union select place.value from sessions, json_each(report_to) as place
 where state <> 'ended' and report_to is not null
@@ -148,6 +151,23 @@ where place.value = :room or (place.value >= :threads and place.value < :threads
 
 -- name: rebind
 update or replace bindings set place = :place where place = :old
+
+-- name: deliver_in_moved_room
+update deliveries indexed by deliveries_lane set lane = :place, place = :place,
+    body = json_remove(body, '$.reply_to', '$.answer_with'), -- messages have other numbers there
+    parts = case when part = 0 then null else parts end
+where lane = :old and state in ('pending', 'sending', 'unknown')
+
+-- name: open_in_moved_room
+update deliveries set body = json_set(body, '$.room', :place)
+where kind = 'open_thread' and state in ('pending', 'sending', 'unknown') and json_extract(body, '$.room') = :old
+
+-- name: readdress_timeline
+update timeline set place = :place where place = :old
+
+-- name: readdress_questions
+update questions set places = replace(places, json_quote(:old), json_quote(:place))
+where answer is null and instr(places, json_quote(:old))
 
 -- name: readdress_reports
 update sessions set report_to = replace(report_to, json_quote(:old), json_quote(:place))
@@ -159,5 +179,18 @@ where instr(definition, json_quote(:old))
 
 -- name: readdress_home
 update sessions set home = case when home = :old then :place else home end,
+    answer_reply = case when answer_to = :old then null else answer_reply end,
     answer_to = case when answer_to = :old then :place else answer_to end
 where home = :old or answer_to = :old
+
+-- name: moved_rooms
+select room, moved_to from moved_rooms
+
+-- name: moved_before
+update moved_rooms set moved_to = :place where moved_to = :old
+
+-- name: moved
+insert into moved_rooms (room, moved_to) values (:old, :place) on conflict (room) do update set moved_to = excluded.moved_to
+
+-- name: moved_back
+delete from moved_rooms where room = :place

@@ -87,3 +87,10 @@ async def test_each_room_is_looked_at(server):
 def test_the_guide_names_everything_that_the_checks_ask_for():
     for word in ("/newbot", "/setprivacy", "Threaded Mode", "manage topics"):
         assert word in GUIDE
+
+
+async def test_a_group_that_became_a_supergroup_is_told_with_its_new_id(server):
+    new = server.world.migrates(GROUP)
+    found = (await results(server, GROUP))[f"room.{GROUP}"]
+    assert found.result is Result.FAILED
+    assert str(new) in found.fix

@@ -168,15 +168,21 @@ class World:
             key: message for key, message in room.messages.items() if message.get("message_thread_id") != topic
         }
 
-    def migrates(self, chat: int) -> int:
-        """The group becomes a supergroup with another id."""
+    def migrates(self, chat: int, *, told: bool = True) -> int:
+        """The group becomes a supergroup with another id. The bot is told now, or by `tells_of_migration`."""
         new = -100_3000_000_000 + chat
         old = self.chats[chat]
         self.chats[new] = Chat(new, "supergroup", old.title)
         old.migrated_to = new
+        if told:
+            self.tells_of_migration(chat)
+        return new
+
+    def tells_of_migration(self, chat: int) -> None:
+        new = self.chats[chat].migrated_to
+        assert new is not None
         self._told("message", self._new_message(chat, self.users[ADA], None) | {"migrate_to_chat_id": new})
         self._told("message", self._new_message(new, self.users[ADA], None) | {"migrate_from_chat_id": chat})
-        return new
 
     def stops_draft(self, chat: int, topic: int | None = None) -> None:
         draft = self.drafts.pop((chat, topic))
