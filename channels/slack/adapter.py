@@ -155,6 +155,7 @@ class SlackChannel:
             )
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._speaking().status.watch())
+                group.create_task(self._speaking().previews.clear(intake))
                 await reception.serve(intake, group)
         except* ChannelError as errors:
             error = next(_leaves(errors))
@@ -190,7 +191,7 @@ class SlackChannel:
         answer = await self._calls.ask("say who the bot is", client.auth_test())
         team, user, bot = (str(answer.get(key) or "") for key in ("team_id", "user_id", "bot_id"))
         self._me = Identity(team=team, user=user, bot=bot)
-        self._speaking().previews.team = team
+        self._speaking().screen.me = self._me
         granted = {name.lower(): value for name, value in answer.headers.items()}.get("x-oauth-scopes")
         if granted and (missing := sorted(set(SCOPES) - {scope.strip() for scope in str(granted).split(",")})):
             logger.warning("the Slack app of %s lacks permissions: %s", self.name, ", ".join(missing))

@@ -28,12 +28,14 @@ from channels.base import (
 )
 from channels.slack.calls import Calls
 from channels.slack.files import share, shared_as, upload
-from channels.slack.live import Left, Previews
+from channels.slack.live import Left
 from channels.slack.lookup import Lookup
 from channels.slack.openings import Openings
 from channels.slack.pace import Pace
+from channels.slack.previews import Previews
 from channels.slack.reader import ASKED_BY, Identity
 from channels.slack.render import mrkdwn, with_commands
+from channels.slack.screen import Screen
 from channels.slack.status import Status
 from channels.slack.whispers import Whispers, is_for_one
 from channels.slack.writer import Writer, receipt_of
@@ -69,7 +71,8 @@ class Speech:
         self._whispers = Whispers(client, session, calls, self._writer)
         self._openings = Openings(self._writer, self._lookup, self._native)
         self.status = Status(client, calls)
-        self.previews = Previews(client, calls, pace, self.status)
+        self.screen = Screen(client, calls, pace)
+        self.previews = Previews(self.screen, self.status)
         self._taken: OrderedDict[DeliveryKey, Left] = OrderedDict()
         self._shared: OrderedDict[DeliveryKey, frozenset[str]] = OrderedDict()
         self._afterwards: set[asyncio.Task[None]] = set()
@@ -100,7 +103,7 @@ class Speech:
         return receipt
 
     async def edit(self, part: Outbound, message_id: str) -> None:
-        if part.spare and not self.previews.edits.take(time.monotonic()):
+        if part.spare and not self.screen.edits.take(time.monotonic()):
             raise TemporaryFailure("other changes come first in this workspace", retry_after=timedelta(seconds=5))
         await self._writer.change(part, message_id)
 
@@ -139,14 +142,15 @@ class Speech:
             self._taken.popitem(last=False)
         try:
             if left.streaming:
-                await self.previews.stop(part.to, left.ts)
+                await self.screen.stop(part.to, left.ts)
             receipt = await self._writer.settle(part, left.ts)
         except Rejected:
             del self._taken[part.key]
             if not await self.previews.remove(part.to, left) and left.text.strip() == part.text.strip():
                 return receipt_of(left.ts)  # it stands there, and once is enough
             return await self._writer.post(part)
-        self._taken.pop(part.key, None)
+        del self._taken[part.key]
+        await self.previews.settled(left)
         return receipt
 
     # Files --------------------------------------------------------------------------------------------------

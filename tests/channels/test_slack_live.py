@@ -12,6 +12,7 @@ import pytest
 
 from channels.base import DeliveryKey, Kind, Outbound, TemporaryFailure, ThreadRef, UnknownOutcome
 from channels.slack import live as live_module
+from channels.slack import previews as previews_module
 from channels.slack import status as status_module
 from tests.conformance.rig_slack import SlackRig, rig, seen_text
 from tests.fakes.slack.faults import Fault
@@ -23,7 +24,7 @@ STREAMING = frozenset({"chat.startStream", "chat.appendStream", "chat.stopStream
 async def slack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[SlackRig]:
     monkeypatch.setattr(live_module, "STREAM_PAUSE_SECONDS", 0.01)
     monkeypatch.setattr(live_module, "EDIT_PAUSE_SECONDS", 0.01)
-    monkeypatch.setattr(live_module, "STAYS_SECONDS", 0.2)
+    monkeypatch.setattr(previews_module, "STAYS_SECONDS", 0.2)
     async with rig(tmp_path) as joined:
         yield joined
 
@@ -294,3 +295,80 @@ async def test_a_turn_that_ends_without_a_word_does_not_stay_at_work(
     session = slack.slack.methods.streams.sessions[("C1", thread.thread or "")]
     assert session["status"] == "processing"
     await slack.slack.until(lambda: session["status"] == "active")
+
+
+async def test_a_tool_that_takes_long_is_one_card_whose_time_goes_on(slack: SlackRig, thread: ThreadRef):
+    live = await slack.channel.live(thread)
+    for status in ("running fetch …", "running fetch (8 s) …", "running fetch (12 s) …", "running shell …"):
+        await live.update("", status)
+        await slack.slack.until(lambda: any(status in str(args) for _, args in slack.slack.calls))  # noqa: B023
+    [stream] = slack.slack.methods.streams.open.values()
+    await slack.slack.until(lambda: len(stream.tasks) == 2)
+    assert [(task["title"], task["status"]) for task in stream.tasks.values()] == [
+        ("running fetch (12 s) …", "complete"),
+        ("running shell …", "in_progress"),
+    ]
+    await live.close()
+
+
+@pytest.mark.parametrize("streams", [True, False])
+async def test_a_preview_that_a_crash_left_is_taken_away_and_an_answer_is_not(
+    slack: SlackRig, thread: ThreadRef, streams: bool
+):
+    if not streams:
+        slack.slack.methods.gone |= STREAMING
+    messages = slack.slack.space.rooms["C1"].messages
+    other = ThreadRef(
+        channel=slack.room.channel, space="T1", room="C1", thread=await slack.says(slack.room, "and this?")
+    )
+    await slack.intake.wait_for(2)
+    unfinished, answered = await slack.channel.live(thread), await slack.channel.live(other)
+    await unfinished.update("half an ", "")
+    await answered.update("the answer ", "")
+    await slack.slack.until(lambda: len(messages) == 4 and all("answer" in seen_text(m) for m in messages[3:]))
+    async with slack.intake.arrived:
+        await slack.intake.arrived.wait_for(
+            lambda: all(message["ts"] in slack.intake.cursors.get("previews", "") for message in messages[2:])
+        )
+    listed = slack.intake.cursors["previews"]
+    await answered.close()
+    await slack.channel.send(final(other, "the answer"))
+    slack.intake.cursors["previews"] = listed  # it died before it could note that
+    await slack.crash()
+    await slack.start()
+    await slack.slack.until(lambda: len(messages) == 3)
+    assert [seen_text(message) for message in messages[1:]] == ["and this?", "the answer"]
+    assert not slack.slack.methods.streams.open
+    await slack.reconnect()
+    assert slack.intake.cursors["previews"] == "{}"
+    await unfinished.close()
+
+
+@pytest.mark.requirement("P3")
+@pytest.mark.parametrize("method", ["chat.startStream", "chat.postMessage"])
+async def test_a_preview_whose_beginning_got_no_answer_is_not_begun_twice(
+    slack: SlackRig, thread: ThreadRef, method: str
+):
+    if method == "chat.postMessage":
+        slack.slack.methods.gone |= STREAMING
+    slack.slack.fail(Fault(after_doing=True, methods=frozenset({method})))
+    live = await slack.channel.live(thread)
+    await live.update("one two ", "")
+    await live.update("one two three ", "")
+    await slack.slack.until(lambda: "three" in seen_text(preview(slack)))
+    await live.close()
+    await slack.channel.send(final(thread, "one two three"))
+    assert [seen_text(message) for message in slack.slack.space.rooms["C1"].messages][1:] == ["one two three"]
+
+
+async def test_a_preview_that_is_too_old_to_be_found_by_its_key_is_replaced(
+    slack: SlackRig, thread: ThreadRef, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(previews_module, "TAKEOVER_SECONDS", 0.0)
+    live = await slack.channel.live(thread)
+    await live.update("answer ", "")
+    await slack.slack.until(lambda: preview(slack).get("text") == "answer ")
+    await live.close()
+    await slack.channel.send(final(thread, "answer"))
+    assert [seen_text(message) for message in slack.slack.space.rooms["C1"].messages][1:] == ["answer"]
+    assert preview(slack)["metadata"]["event_payload"] == {"key": "k1"}

@@ -84,6 +84,14 @@ class SlackRig:
         async with asyncio.timeout(10):
             await self.slack.post.until_sockets(1)
 
+    async def crash(self) -> None:
+        """End as a process that is killed: nothing is tidied up on Slack."""
+        assert self._running is not None
+        self._running.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._running
+        await self.slack.post.until_sockets(0)
+
     async def stop(self) -> None:
         if self._running is not None:
             self._running.cancel()
