@@ -13,7 +13,7 @@ from datetime import datetime
 from enum import Enum
 from typing import Any, NewType
 
-from channels.base import Account, Attachment, ThreadRef
+from channels.base import Account, Attachment, DeliveryKey, ThreadRef
 
 SessionId = NewType("SessionId", str)
 """`s` and 10 characters of base32: short enough to type."""
@@ -87,6 +87,7 @@ class Session:
     active_at: datetime
     ended_at: datetime | None
     workspace: str | None = None  # kind:name of another than its own
+    board: str | None = None  # key of the message in its parent's thread that shows it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +113,15 @@ ALWAYS_JOIN = frozenset({MailKind.STEER, MailKind.RESULT, MailKind.ANSWER, MailK
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Acknowledge:
+    """How a person sees that mail was taken in: by a mark on the message, or by our reply to it, which then says so."""
+
+    where: ThreadRef
+    message_id: str | None = None
+    reply: DeliveryKey | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NewMail:
     key: MailKey
     session: SessionId
@@ -125,6 +135,7 @@ class NewMail:
     reply_to: str | None = None  # platform message id
     mode: QueueMode | None = None  # None: the session's
     attachments: tuple[Attachment, ...] = ()
+    acknowledge: Acknowledge | None = None
     wants_answer: bool = False  # from a session that waits: what the turn that takes it in says is sent back
     max_hops: int | None = None  # of the session that sends: how long a chain of messages it may go on with
 
@@ -262,6 +273,7 @@ class Spawn:
     home: ThreadRef | None = None  # bound there at once
     forked_from: SessionId | None = None  # starts with that conversation
     workspace: str | None = None  # kind:name of another than its own
+    shown: bool = False  # on a board in its parent's thread
     mail: NewMail | None = None  # its first mail (session id is filled in)
     max_children: int | None = None  # of the parent
     deepest: int | None = None  # the greatest depth that the agents above allow
@@ -272,6 +284,7 @@ class Spawn:
 class Spawned:
     session: Session
     new: bool
+    told: str | None = None  # the lane in which people are told of it
 
 
 class Refused(Exception):

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from agents.base import (
     ALWAYS_JOIN,
+    Acknowledge,
     AgentName,
     MailKey,
     MailKind,
@@ -87,7 +88,9 @@ class Team:
         profiles: Profiles,
         threads: Threads,
         clock: Callable[[], datetime],
+        spawned: Callable[[Session], None] | None = None,
     ) -> None:
+        self._spawned = spawned  # shows children in their parents' threads
         self._sessions = sessions
         self._mailbox = mailbox
         self._engine = engine
@@ -132,7 +135,12 @@ class Team:
         )
         if task.parent is not None and parent is not None:
             spawn = _limited(spawn, task.parent, parent)
-        return await self._sessions.spawn(spawn, self._clock(), opening.request if opening else None)
+        if self._spawned is not None:
+            spawn = replace(spawn, shown=True)
+        spawned = await self._sessions.spawn(spawn, self._clock(), opening.request if opening else None)
+        if self._spawned is not None and spawned.session.parent is not None:
+            self._spawned(spawned.session)
+        return spawned
 
     async def hand_over(self, session: Session, agent: AgentName, note: str, home: ThreadRef, *, key: str) -> Spawned:
         """Make a session of `agent` that goes on with this session's conversation in its thread. Raises Refused."""
@@ -219,6 +227,7 @@ class Team:
         account: Account | None = None,
         from_session: SessionId | None = None,
         max_hops: int | None = None,
+        acknowledge: Acknowledge | None = None,
     ) -> Posted:
         """A note that joins the running turn at its next step, or begins one. Raises Refused when sessions have caused
         one another to write for too long."""
@@ -231,6 +240,7 @@ class Team:
             sender_name=by,
             from_session=from_session,
             max_hops=max_hops,
+            acknowledge=acknowledge,
         )
         return await self.post(mail, session)
 

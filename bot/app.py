@@ -80,13 +80,17 @@ from bot.housekeeping import Housekeeping
 from bot.intake import ChannelIntake
 from bot.lasting import lasting
 from bot.letters import DeadLetters
+from bot.marks import Marks
 from bot.metrics import Metrics
 from bot.moved_rooms import MovedRooms, news_of
 from bot.operators import Operators
 from bot.pairing import PairingDesk
 from bot.people import Directory
 from bot.presence import Presence
+from bot.progress import Progress
 from bot.reach import Reach
+from bot.rewording import Rewording
+from bot.showing import Showing
 from bot.signals import Wiring
 from bot.speaker import Speaker
 from bot.stores import Stores, on
@@ -96,6 +100,7 @@ from bot.web.app import create as create_web
 from bot.web.parts import AgentCard, WebParts
 from bot.web.server import listen
 from bot.web.server import serve as serve_web
+from bot.web.templates import path_of
 from channels.base import Channel, ChannelContext, Outbound, ThreadRef
 from channels.delivery import Courier, CourierParts
 from channels.local import LocalChannel, Shown
@@ -163,7 +168,7 @@ class Application:
         # what talks
         context = partial(ChannelContext, files=files)
         local = {
-            name: LocalChannel(context(name=name), shown=self._shown, reword=outbox.reword)
+            name: LocalChannel(context(name=name), shown=self._shown, reword=outbox.reword, address=_page_address)
             for name in sorted(LOCAL_CHANNELS)
         }
         self.connections = Connections(
@@ -179,12 +184,12 @@ class Application:
                 for name, configured in config.channels.items()
             },
         )
-        self.presence = Presence(self.connections.find, sessions, LOCAL_CHANNELS)
         speaker = Speaker(outbox, wiring.said, self.connections.find, clock)
         self.operators = Operators(self.directory, speaker)
         self.closing, answers = _answering(stores, self.connections, speaker, self.hub, clock)
         self.rooms = MovedRooms(outbox, wiring.said, self._room_moved)
-        watching = Watching(self.hub, self.presence, metrics, self.operators, clock)
+        self.showing = _showing(stores, self.connections, speaker, self.hub, clock)
+        watching = Watching(self.hub, self.showing, metrics, self.operators, clock)
         self.courier = Courier(
             CourierParts(
                 outbox=outbox,
@@ -195,7 +200,7 @@ class Application:
                 max_age=config.delivery.max_age,
                 follow_room=self.rooms.follow,
                 ended=watching.delivered,
-                finish_live=self.presence.finish,
+                finish_live=self.showing.presence.finish,
             )
         )
         wiring.connect(notify=self.courier.notify, gone=watching.ended)
@@ -209,6 +214,7 @@ class Application:
             profiles=current,
             threads=self.connections,
             clock=clock,
+            spawned=self.showing.progress.spawned,
         )
         self.monitors, fetcher = _monitors(config, SqliteMonitors(database, stores.holder, wiring), clock)
         asker = Asker(stores.questions, PeopleToAsk(self.directory, sessions, self.connections.find))
@@ -262,6 +268,7 @@ class Application:
                 commands=commands,
                 answers=answers,
                 speaker=speaker,
+                marks=self.showing.marks,
                 rooms=self.rooms,
                 files=AttachmentKeeper(files, self.connections.find, config.limits.attachment_bytes),
                 audit=self._audit,
@@ -278,7 +285,7 @@ class Application:
                 help.command(commands.all),
                 spawn.command(team, current, models),
                 agents_command.command(sessions),
-                steer.command(team, targets),
+                steer.command(team, targets, self.showing.marks),
                 kill.command(team, sessions, targets),
                 stop.command(team, targets),
                 status.command(sessions, current, targets, self.runner.room.waits),
@@ -379,7 +386,7 @@ class Application:
         group.create_task(self.courier.run(), name="courier")
         group.create_task(self.connections.run(lambda name: self._intakes[name]), name="channels")
         group.create_task(self.dispatcher.run(), name="dispatcher")
-        group.create_task(self.presence.run(), name="presence")
+        group.create_task(self.showing.run(), name="showing")
         group.create_task(lasting("operators", self.operators.run), name="operators")
         group.create_task(lasting("closing", self.closing.run), name="closing")
         await self.monitors.configure(self.current.config.monitors)
@@ -433,11 +440,28 @@ def _stored_file(files: FileStore, digest: str) -> Path | None:
     return path if path.is_file() else None
 
 
+def _page_address(where: ThreadRef) -> str | None:
+    """Where the page shows a thread of its own. The other local channels have no page."""
+    return path_of(where.key) if where.channel == "web" and where.thread is not None else None
+
+
 def _make(configured: ConfiguredChannel, context: Callable[[], ChannelContext]) -> Channel:
     """Make a platform's adapter; imports its library."""
     module = import_module(f"channels.{configured.kind}")
     channel: Channel = module.create(configured.settings, context())
     return channel
+
+
+def _showing(
+    stores: Stores, connections: Connections, speaker: Speaker, hub: EventHub, clock: Callable[[], datetime]
+) -> Showing:
+    channel = connections.find
+    rewording = Rewording(stores.outbox, channel, hub.reworded)
+    return Showing(
+        presence=Presence(channel, stores.sessions, LOCAL_CHANNELS),
+        progress=Progress(stores.boards, rewording, channel, speaker, hub.words, clock),
+        marks=Marks(stores.marks, rewording, speaker, channel, clock),
+    )
 
 
 def _answering(

@@ -17,7 +17,7 @@ from typing import Protocol
 
 import structlog
 
-from agents.base import MailKey, MailKind, NewMail, Posted, Refused, Session, SessionId, State
+from agents.base import Acknowledge, MailKey, MailKind, NewMail, Posted, Refused, Session, SessionId, State
 from agents.ports import Mailbox, Sessions
 from agents.questions import Given, Question
 from agents.team import Task, Team
@@ -43,7 +43,7 @@ from bot.router import (
     ToSession,
     route,
 )
-from channels.base import Account, DeliveryKey, Inbound, Kind, Outbound, ThreadRef
+from channels.base import Account, ChannelName, DeliveryKey, Inbound, Kind, Outbound, ThreadRef
 from storage.database import StorageError
 from storage.inbox import Inbox, Stored
 
@@ -89,6 +89,19 @@ class Speaks(Protocol):
     async def say(self, message: Outbound, *, session: SessionId | None = None) -> None: ...
 
 
+class MarksMessages(Protocol):
+    """Lets people see what became of what they wrote. `bot.marks` fulfils it."""
+
+    def marks(self, name: ChannelName) -> bool:
+        """Whether people's messages can be marked there."""
+
+    def look(self, session: SessionId) -> None:
+        """Something of a person waits for this session."""
+
+    def accepted(self, where: ThreadRef, message_id: str | None) -> None:
+        """It is answered in a thread of its own."""
+
+
 class KeepsFiles(Protocol):
     """Fetches the files of a message into the store. `bot.attachments` fulfils it."""
 
@@ -113,6 +126,7 @@ class DispatchParts:
     commands: RunsCommands
     answers: TakesAnswers
     speaker: Speaks
+    marks: MarksMessages
     rooms: MovesRooms
     files: KeepsFiles
     audit: Records
@@ -356,6 +370,7 @@ class Dispatcher:
             reply_to=event.message_id,
             mode=decision.mode,
             attachments=kept.attachments,
+            acknowledge=self._acknowledge(event, session),
         )
         match await self._parts.team.post(mail, session):
             case Posted.FULL:
@@ -369,8 +384,16 @@ class Dispatcher:
                 await self._dispatch(stored)
             case Posted.KNOWN:
                 await self._parts.inbox.mark(stored.n, "routed", decision.reason, session.id)
-            case Posted.QUEUED:
-                pass  # marked in the same commit
+            case Posted.QUEUED:  # marked as routed in the same commit
+                if mail.acknowledge is not None:
+                    self._parts.marks.look(session.id)
+
+    def _acknowledge(self, event: Inbound, session: Session) -> Acknowledge | None:
+        """What a turn begins with is seen by its typing; what comes while one runs gets a mark."""
+        runs = session.state is not State.IDLE
+        if not runs or event.message_id is None or not self._parts.marks.marks(event.where.channel):
+            return None
+        return Acknowledge(where=event.where, message_id=event.message_id)
 
     async def _begin(self, decision: NewSession, principal: Principal, stored: Stored) -> None:
         event = stored.event
@@ -388,7 +411,9 @@ class Dispatcher:
             attachments=kept.attachments,
         )
         try:
-            if not decision.thread or (await self._parts.team.spawn(task)).session.home is None:
+            if decision.thread and (await self._parts.team.spawn(task)).session.home is not None:
+                self._parts.marks.accepted(event.where, event.message_id)
+            else:
                 await self._parts.team.begin(task, event.where)
         except Refused as refused:
             await self._reply(stored, str(refused))

@@ -226,6 +226,16 @@ class EventHub:
         """What the session's running turn is at; None when none runs."""
         return self._doing.get(session)
 
+    def words(self, session: SessionId) -> str:
+        """What the running turn is at, in a few words; nothing when none runs."""
+        doing = self._doing.get(session)
+        if doing is None:
+            return ""
+        running = [run.name for run in doing.tools if run.seconds is None]
+        if running:
+            return f"running {', '.join(running)}"
+        return "writing" if doing.text and not doing.said else ""
+
     def seconds_since(self, moment: float) -> float:
         return max(0.0, self._monotonic() - moment)
 

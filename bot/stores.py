@@ -10,10 +10,12 @@ from agents.ports import Signals
 from bot.config import Config
 from bot.pairing import LIMITS
 from storage.audit import AuditLog
+from storage.boards import SqliteBoards
 from storage.database import Database
 from storage.files import FileStore
 from storage.inbox import Inbox
 from storage.journal import SqliteJournal
+from storage.marks import SqliteMarks
 from storage.outbox import SqliteOutbox
 from storage.people import People
 from storage.questions import SqliteQuestions
@@ -37,6 +39,8 @@ class Stores:
     files: FileStore
     questions: SqliteQuestions
     people: People
+    boards: SqliteBoards
+    marks: SqliteMarks
 
 
 def on(database: Database, config: Config, signals: Signals) -> Stores:
@@ -54,4 +58,6 @@ def on(database: Database, config: Config, signals: Signals) -> Stores:
         files=FileStore(config.bot.data / "files", database),
         questions=SqliteQuestions(database, signals),
         people=People(database, LIMITS),
+        boards=SqliteBoards(database),
+        marks=SqliteMarks(database),
     )

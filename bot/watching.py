@@ -14,7 +14,7 @@ from bot.decisions import Decision
 from bot.events import EventHub
 from bot.metrics import Metrics
 from bot.operators import Operators
-from bot.presence import Presence
+from bot.showing import Showing
 from channels.delivery import Delivery, DeliveryState
 from storage.inbox import Stored
 
@@ -25,11 +25,16 @@ class Watching:
     """Fulfils `agents.ports.Live`, and is told by dispatcher and courier."""
 
     def __init__(
-        self, hub: EventHub, presence: Presence, metrics: Metrics, operators: Operators, clock: Callable[[], datetime]
+        self,
+        hub: EventHub,
+        showing: Showing,
+        metrics: Metrics,
+        operators: Operators,
+        clock: Callable[[], datetime],
     ) -> None:
         self._operators = operators
         self._hub = hub
-        self._presence = presence
+        self._showing = showing
         self._metrics = metrics
         self._clock = clock
         self._began: dict[SessionId, tuple[float, str]] = {}
@@ -48,7 +53,7 @@ class Watching:
             case _:
                 pass
         self._hub.publish(session, kind, data)
-        self._presence.publish(session, kind, data)
+        self._showing.publish(session, kind, data)
 
     def ended(self, session: SessionId) -> None:
         self.publish(session, "ended", {})
@@ -66,4 +71,5 @@ class Watching:
         if why:
             log.error("not delivered", place=where.key, state=state.value, reason=why, delivery=delivery.n)
             self._operators.undelivered(delivery, state, why, self._clock())
+        self._showing.delivered(delivery, state)
         self._hub.changed(where.key)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from channels.base import ChannelName, DeliveryKey, OpenThread, Outbound, Receipt, Rejected, ThreadRef
@@ -23,6 +23,23 @@ from storage.sql import load
 SQL = load("outbox")
 
 _KILLED = "its session was killed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spoken:
+    """A message as it stands."""
+
+    part: Outbound
+    message_ids: tuple[str, ...]  # empty until it is sent
+    sent: bool
+
+    @property
+    def text(self) -> str:
+        return self.part.text
+
+    def changed(self, text: str, *, spare: bool) -> Outbound:
+        """What shall stand there instead: without its files, which stay."""
+        return replace(self.part, text=text, attachments=(), spare=spare)
 
 
 def enqueue(
@@ -154,6 +171,29 @@ class SqliteOutbox:
                 raise Rejected(f"there is no message {message_id} in {part.to.key} any more")
 
         await self._database.write(work)
+
+    async def spoken(self, key: DeliveryKey) -> Spoken | None:
+        """A message that was said, or is about to be. None when there is none, or it will never be said."""
+
+        def work(tx: sqlite3.Connection) -> Spoken | None:
+            row = tx.execute(SQL["by_key"], {"key": key}).fetchone()
+            if row is None or row["state"] not in ("pending", "sending", "sent"):
+                return None
+            said = shapes.delivery(row)
+            sent = said.state is DeliveryState.SENT
+            return Spoken(part=said.message, message_ids=said.message_ids if sent else (), sent=sent)
+
+        return await self._database.read(work)
+
+    async def reword_unsent(self, key: DeliveryKey, text: str) -> bool:
+        """Change what is not handed over yet. False when it is."""
+        query = {"key": key, "text": text}
+        return await self._database.write(lambda tx: tx.execute(SQL["reword_unsent"], query).rowcount > 0)
+
+    async def reworded(self, key: DeliveryKey, text: str) -> None:
+        """What people see was changed."""
+        query = {"key": key, "text": text}
+        await self._database.write(lambda tx: tx.execute(SQL["reworded"], query).rowcount)
 
     async def pending_count(self) -> int:
         return await self._database.read(lambda tx: int(tx.execute(SQL["pending_count"]).fetchone()[0]))

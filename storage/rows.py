@@ -68,6 +68,7 @@ def session(row: sqlite3.Row) -> Session:
         active_at=from_us(row["active_at"]),
         ended_at=moment(row["ended_at"]),
         workspace=row["workspace"],
+        board=row["board"],
     )
 
 

@@ -27,7 +27,7 @@ from agents.base import (
 from agents.ports import Killed, Signals
 from agents.session import session_id
 from channels.base import OpenThread, ThreadRef
-from storage import audit, hops, outbox, rows
+from storage import audit, boards, hops, marks, outbox, rows
 from storage.database import Database, to_nano, to_us
 from storage.session_ends import Told, answer_key, end_row, finish, tell_parent
 from storage.sql import load
@@ -47,6 +47,8 @@ class SqliteSessions:
         def tell(spawned: Spawned) -> None:
             if opening is not None and spawned.session.home is not None:
                 self._signals.said(spawned.session.home.key)
+            if spawned.told is not None:
+                self._signals.said(spawned.told)
             if spawn.mail is not None:
                 self._signals.mail(spawned.session.id)
 
@@ -227,7 +229,7 @@ def put_mail(
     if tx.execute(SQL["mail_waiting_count"], {"session": mail.session}).fetchone()[0] >= limit:
         return Posted.FULL
     far = hops.of_mail(tx, mail, sender) if parent is None else hops.of_task(tx, parent)
-    tx.execute(
+    added = tx.execute(
         SQL["insert_mail"],
         {
             "key": mail.key,
@@ -247,6 +249,8 @@ def put_mail(
             "now": to_us(now),
         },
     )
+    if mail.acknowledge is not None and added.lastrowid is not None:
+        marks.put(tx, added.lastrowid, mail.acknowledge)
     if mail.from_session is not None:
         audit.append(
             tx,
@@ -264,6 +268,12 @@ def put_mail(
 
 def _row(tx: sqlite3.Connection, id: str) -> sqlite3.Row | None:
     row: sqlite3.Row | None = tx.execute(SQL["session"], {"id": id}).fetchone()
+    return row
+
+
+def _there(tx: sqlite3.Connection, id: str) -> sqlite3.Row:
+    row = _row(tx, id)
+    assert row is not None
     return row
 
 
@@ -319,9 +329,8 @@ def make_session(tx: sqlite3.Connection, spawn: Spawn, opening: OpenThread | Non
         session=id,
         detail={"parent": spawn.parent, "mode": spawn.mode.value},
     )
-    row = _row(tx, id)
-    assert row is not None
-    return Spawned(session=rows.session(row), new=True)
+    told = boards.show(tx, parent, _there(tx, id), now) if spawn.shown and parent is not None else None
+    return Spawned(session=rows.session(_there(tx, id)), new=True, told=told)
 
 
 def _living_parent(tx: sqlite3.Connection, spawn: Spawn, now: datetime) -> sqlite3.Row | None:

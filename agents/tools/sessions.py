@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from agents.base import AgentName, MailKey, MailKind, Mode, NewMail, Posted, Session, Step, StepKind
 from agents.conversation import block_from_json, input_texts, text_of
 from agents.ports import Journal, Mailbox, Sessions
+from agents.progress import age
 from agents.team import Task, Team, first_line
 from agents.tools.base import Call, Park, ToolError
 
@@ -242,15 +243,6 @@ def describe(session: Session, now: datetime) -> str:
         f"{'  ' * session.depth}{session.label} ({session.id}, {session.agent}, {session.mode.value}): {state}{doing},"
         f" {age(now - session.created_at)} old, {session.spent_usd:.4f} USD — {first_line(session.task)}"
     )
-
-
-def age(span: timedelta) -> str:
-    """A span in its largest unit: 42s, 5m, 3h, 2d."""
-    seconds = max(0, int(span.total_seconds()))
-    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "m")):
-        if seconds >= size:
-            return f"{seconds // size}{unit}"
-    return f"{seconds}s"
 
 
 def transcript(steps: Sequence[Step]) -> list[str]:

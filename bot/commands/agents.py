@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from agents.ports import Sessions
+from agents.progress import age
 from agents.team import first_line
-from agents.tools.sessions import age
 from bot.access import Action, Role
 from bot.commands.base import Command, Request, allow, owns
 

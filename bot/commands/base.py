@@ -13,7 +13,7 @@ from datetime import datetime
 from agents.base import NotFound, Session
 from agents.ports import Sessions
 from bot.access import NOTHING, Action, Principal, Resource, authorise
-from channels.base import CommandOption, CommandSpec, Takes, ThreadRef
+from channels.base import CommandOption, CommandSpec, DeliveryKey, Takes, ThreadRef
 
 
 class Denied(Exception):
@@ -37,6 +37,11 @@ class Request:
     inbox: int
     message_id: str | None
     now: datetime
+
+    @property
+    def reply_key(self) -> DeliveryKey:
+        """Of the message that answers this command."""
+        return DeliveryKey(f"reply:{self.key.removeprefix('in:')}")
 
     def word(self) -> tuple[str, str]:
         """The first word of the arguments, and the rest."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from agents.models.base import Models
-from agents.tools.sessions import age
+from agents.progress import age
 from bot.access import Action
 from bot.commands.base import Command, Request, allow
 from channels.base import Health

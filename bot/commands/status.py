@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from agents.base import SessionId
 from agents.ports import Profiles, Sessions
+from agents.progress import age
 from agents.team import first_line
-from agents.tools.sessions import age
 from bot.access import Action
 from bot.commands.base import SESSION, Command, Request, Targets
 

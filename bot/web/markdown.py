@@ -102,6 +102,8 @@ def _anchor(address: str, inner: str) -> str:
         scheme = urlsplit(address).scheme.lower()
     except ValueError:
         scheme = ""
+    if address.startswith("/t/") and not scheme:  # a thread of this page
+        return f'<a href="{escape(address)}">{inner}</a>'
     if scheme not in _SCHEMES:
         return f"{inner} ({escape(address)})" if address and escape(address) != inner else inner
     return f'<a href="{escape(address)}" rel="noopener noreferrer nofollow" target="_blank">{inner}</a>'

@@ -134,6 +134,15 @@ update deliveries set state = 'cancelled', error = 'dropped by a person' where n
 update deliveries set text = :text, body = json_set(body, '$.buttons', json(:buttons))
 where key = :key and place = :place and state = 'sent'
 
+-- name: by_key
+select d.*, s.ended as session_ended from deliveries d left join sessions s on s.id = d.session where d.key = :key
+
+-- name: reword_unsent
+update deliveries set text = :text where key = :key and state = 'pending' and parts is null
+
+-- name: reworded
+update deliveries set text = :text where key = :key and state = 'sent'
+
 -- name: pending_count
 select count(*) from deliveries where state in ('pending', 'sending', 'unknown') and state <> 'unknown'
 
