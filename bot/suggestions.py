@@ -15,8 +15,8 @@ from agents.base import Session, SessionId
 from agents.models.base import Models
 from agents.monitors.service import Monitors
 from agents.ports import Profiles, Sessions
+from agents.progress import age
 from agents.team import first_line
-from agents.tools.sessions import age
 from bot.access import NOTHING, Action, Principal, Resource, authorise
 from bot.commands.base import Command
 from bot.commands.deadletters import Letters

@@ -112,6 +112,8 @@ async def test_people_see_when_what_they_wrote_was_taken_in(screen: Screen, tmp_
         await threadmill.shows(screen, home, "alpha has taken in your note")
         assert not any("gets your note" in text for text in screen.said(home))
         await threadmill.shows(screen, child, "And also this", "From elsewhere")
+        await threadmill.shows(screen, home, "All is back")
+        await threadmill.settled()
         screen.says(home, "wait 30s")
         await threadmill.until(lambda: threadmill.application.engine.awake, "it waits")
         late = screen.says(home, "say Never")
