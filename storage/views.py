@@ -78,7 +78,7 @@ class Views:
         return None if found is None else await self._database.read(lambda tx: _detail(tx, found))
 
     async def session_in(self, place: str) -> SessionRow | None:
-        """The session that is bound to a place, or else the one that spoke there last."""
+        """The session that is bound to a place, or else the one that spoke or was spoken to there last."""
         rows = await self._rows("bound_session", place=place) or await self._rows("last_session", place=place)
         return shapes.session(rows[0]) if rows else None
 

@@ -149,6 +149,18 @@ async def test_a_place_whose_session_ended_still_knows_it(conversation: Database
     assert last.id == "s1"
 
 
+async def test_a_session_that_was_killed_before_it_spoke_is_still_known(conversation: Database) -> None:
+    def work(tx: sqlite3.Connection) -> None:
+        add_session(tx, "s2", state="ended", ended="killed")
+        hear(tx, "do that", "e7", "web:/main/short", session="s2")
+        hear(tx, "/kill", "e8", "web:/main/short")
+
+    await conversation.write(work)
+    last = await Views(conversation).session_in("web:/main/short")
+    assert last is not None
+    assert last.id == "s2"
+
+
 async def test_dead_letters_hold_both_directions(conversation: Database) -> None:
     await conversation.write(lambda tx: hear(tx, "too much", "e5", state="dead", decision="the queue is full"))
     letters = await Views(conversation).dead_letters()

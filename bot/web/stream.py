@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from dataclasses import dataclass
 
 from agents.base import SessionId
@@ -164,7 +164,7 @@ class _Page(_Reader):
         with self._parts.hub.subscribe(everywhere=True, overview=True) as reader:
             self._session = await self._watch_bound(reader)
             lately = self._parts.hub.lately_reworded(self._wanted.place or "")
-            for chunk in [*await self._thread_now(), *await self._edited(lately)]:
+            for chunk in [*await self._missed(), *await self._thread_now(), *await self._edited(lately)]:
                 yield chunk
             while True:
                 news = await reader.wait(_HEARTBEAT_SECONDS)
@@ -179,6 +179,14 @@ class _Page(_Reader):
                 # what takes long to draw is drawn less often
                 await asyncio.sleep(min(1.0, max(_PAGE_SECONDS, 5 * (time.monotonic() - began))))
 
+    async def _missed(self) -> list[bytes]:
+        """What changed in the list and the tree between the drawing of the page and now: a child's thread, say."""
+        rows = await self._parts.views.messages_everywhere(after=self._last, limit=_MISSED)
+        places = frozenset(row.place for row in rows) - {self._wanted.place or ""}
+        if not places:
+            return []
+        return [*await self._outlines(places, ()), event("facts", {})]
+
     async def _take(self, news: News, reader: Subscription) -> list[bytes]:
         chunks = [event("reload", {})] if news.reload else []
         if self._wanted.place in news.places or news.turned:
@@ -187,7 +195,7 @@ class _Page(_Reader):
         elif self._session in news.sessions:
             chunks += self._live()
         chunks += await self._edited(news.reworded)
-        return [*chunks, *await self._outlines(news)]
+        return [*chunks, *await self._outlines(news.places, news.turned)]
 
     async def _thread_now(self) -> list[bytes]:
         """New messages, what is on its way, and the live bubble: in this order, so that nothing shows twice."""
@@ -227,21 +235,21 @@ class _Page(_Reader):
 
         return [event("edited", fragments.message(row)) for row in await self._reworded(changed)]
 
-    async def _outlines(self, news: News) -> list[bytes]:
+    async def _outlines(self, places: Collection[str], turned: Collection[SessionId]) -> list[bytes]:
         """The rows of the thread list and of the tree that changed."""
         from bot.web import fragments
 
         chunks: list[bytes] = []
-        if len(news.places) + len(news.turned) > _ROWS:
+        if len(places) + len(turned) > _ROWS:
             return [event("overview", {})]
-        for place in news.places:
+        for place in places:
             row = await self._parts.views.place(place)
             if row is not None:
                 chunks.append(event("place", fragments.place(row)))
-        for id in news.turned:
+        for id in turned:
             session = await self._parts.views.find_session(id)
             if session is not None:
                 chunks.append(event("session", fragments.outline(session)))
-        if news.turned:
+        if turned:
             chunks.append(event("facts", {}))
         return chunks

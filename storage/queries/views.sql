@@ -55,7 +55,11 @@ select s.rowid as number, s.* from bindings b join sessions s on s.id = b.sessio
 
 -- name: last_session
 select s.rowid as number, s.*
-from (select session from deliveries where place = :place and session is not null order by n desc limit 1) d
+from (
+    select coalesce(o.session, i.session) as session
+    from timeline t left join inbox i on i.n = t.inbox left join deliveries o on o.n = t.delivery
+    where t.place = :place and coalesce(o.session, i.session) is not null order by t.n desc limit 1
+) d
 join sessions s on s.id = d.session
 
 -- name: timeline_after

@@ -143,6 +143,17 @@ async def test_a_page_gets_the_live_bubble_and_outlines_as_html(rig: Rig) -> Non
             pass
 
 
+async def test_a_page_hears_of_threads_that_came_while_it_was_drawn(rig: Rig) -> None:
+    await rig.core.say(PLACE, "before", "k1")
+    await rig.core.say("web:/main/child", "I am the child", "k2")
+    async with events(rig, thread=PLACE, view="page", after="1") as stream:
+        _, data, _ = await stream.next("place")
+        assert data["place"] == "web:/main/child"
+        await stream.next("facts")
+        async with events(rig, thread=PLACE, view="page", after="2") as later:
+            assert (await later.next("waiting", "place"))[0] == "waiting"
+
+
 async def test_a_page_sees_what_is_on_its_way_and_what_died(rig: Rig) -> None:
     async with events(rig, thread="slack:T/C/1", view="page") as stream:
         assert (await stream.next("waiting"))[1]["html"] == ""
