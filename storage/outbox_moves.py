@@ -105,6 +105,7 @@ def move_room(tx: sqlite3.Connection, room: ThreadRef, to: str) -> list[str]:
 _FOLLOWING = (
     *("rebind", "readdress_home", "readdress_mail", "deliver_in_moved_room", "open_in_moved_room"),
     *("readdress_timeline", "readdress_questions", "readdress_reports", "readdress_monitors"),
+    "readdress_marks",
 )
 
 

@@ -182,6 +182,9 @@ where answer is null and instr(places, json_quote(:old))
 update sessions set report_to = replace(report_to, json_quote(:old), json_quote(:place))
 where report_to is not null and instr(report_to, json_quote(:old))
 
+-- name: readdress_marks
+update marks set place = :place where place = :old
+
 -- name: readdress_monitors
 update monitors set definition = replace(definition, json_quote(:old), json_quote(:place))
 where instr(definition, json_quote(:old))
