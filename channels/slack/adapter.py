@@ -38,6 +38,7 @@ from channels.base import (
     Outbound,
     Receipt,
     Rejected,
+    TemporaryFailure,
     ThreadRef,
     Unavailable,
 )
@@ -60,6 +61,7 @@ logger = logging.getLogger(__name__)
 
 ATTACHMENT_BYTES = 1_000_000_000
 MOST_ASKERS = 5000
+DOUBT_SECONDS = 5.0
 
 
 class SlackChannel:
@@ -98,6 +100,7 @@ class SlackChannel:
         self._names = Names(self._look_up_name)
         self._askers: OrderedDict[ThreadRef, str] = OrderedDict()
         self._directs: dict[str, ThreadRef] = {}
+        self._doubted = asyncio.Event()  # whether Slack still knows us
         self._session: aiohttp.ClientSession | None = None
         self._client: AsyncWebClient | None = None
         self._speech: Speech | None = None
@@ -143,6 +146,7 @@ class SlackChannel:
         self._be(ChannelState.CONNECTING, "connecting to Slack")
         try:
             await self._identify(client)
+            self._doubted.clear()
             reception = Reception(
                 self._settings,
                 client,
@@ -151,11 +155,13 @@ class SlackChannel:
                 me=self._me.user,
                 read=self._read,
                 be=self._be,
+                locked_out=self._locked_out,
                 commands=self._context.commands,
             )
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._speaking().status.watch())
                 group.create_task(self._speaking().previews.clear(intake))
+                group.create_task(self._leave_when_locked_out(client))
                 await reception.serve(intake, group)
         except* ChannelError as errors:
             error = next(_leaves(errors))
@@ -195,6 +201,21 @@ class SlackChannel:
         granted = {name.lower(): value for name, value in answer.headers.items()}.get("x-oauth-scopes")
         if granted and (missing := sorted(set(SCOPES) - {scope.strip() for scope in str(granted).split(",")})):
             logger.warning("the Slack app of %s lacks permissions: %s", self.name, ", ".join(missing))
+
+    async def _leave_when_locked_out(self, client: AsyncWebClient) -> None:
+        """Raises Rejected once Slack does not know us any more. One call's refusal is only a hint: some methods refuse
+        kinds of tokens that others take."""
+        while True:
+            await self._doubted.wait()
+            self._doubted.clear()
+            try:
+                await self._calls.ask("say who the bot is", client.auth_test())
+            except (TemporaryFailure, Unavailable):
+                await asyncio.sleep(DOUBT_SECONDS)
+                self._doubted.set()
+            else:
+                self._be(ChannelState.CONNECTED, "")
+                await asyncio.sleep(DOUBT_SECONDS)
 
     async def _look_up_name(self, user: str) -> str:
         client, _ = self._opened()
@@ -282,6 +303,7 @@ class SlackChannel:
 
     def _locked_out(self, sentence: str) -> None:
         self._be(ChannelState.DOWN, sentence)
+        self._doubted.set()
 
     def _be(self, state: ChannelState, detail: str) -> None:
         if (state, detail) != (self._health.state, self._health.detail):

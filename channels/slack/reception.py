@@ -54,6 +54,7 @@ class Reception:
         me: str,
         read: Read,
         be: Be,
+        locked_out: Callable[[str], None],
         commands: Sequence[CommandSpec],
     ) -> None:
         self._settings = settings
@@ -63,6 +64,7 @@ class Reception:
         self._me = me
         self._read = read
         self._be = be
+        self._locked_out = locked_out
         self._commands = commands
 
     async def serve(self, intake: Intake, group: asyncio.TaskGroup) -> None:
@@ -171,7 +173,7 @@ class Reception:
         event = payload.get("event")
         kind = event.get("type") if isinstance(event, dict) else None
         if kind in {"app_uninstalled", "tokens_revoked"}:
-            self._be(ChannelState.DOWN, LOCKED_OUT["token_revoked" if kind == "tokens_revoked" else kind])
+            self._locked_out(LOCKED_OUT["token_revoked" if kind == "tokens_revoked" else kind])
         elif kind == "assistant_thread_started" and isinstance(event, dict):
             group.create_task(self._suggest(event.get("assistant_thread")))
 

@@ -8,7 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from channels.base import Account, ChannelState, EventId, Inbound, Kind, OpenPrompt, Rejected, ThreadRef, Unavailable
+from channels.base import (
+    Account,
+    ChannelState,
+    DeliveryKey,
+    EventId,
+    Inbound,
+    Kind,
+    OpenPrompt,
+    Outbound,
+    Rejected,
+    ThreadRef,
+    Unavailable,
+)
 from channels.slack import backfill as backfill_module
 from channels.slack import socket as socket_module
 from tests.conformance.rig_slack import SlackRig, rig
@@ -430,6 +442,29 @@ async def test_a_removed_app_shows_in_the_health_before_anything_is_said(slack: 
     await asyncio.wait_for(delivery.acknowledged.wait(), 5)
     assert slack.channel.health().state is ChannelState.DOWN
     assert "install it again" in slack.channel.health().detail
+
+
+async def test_a_token_that_is_revoked_while_running_ends_the_run_until_it_is_good_again(slack: SlackRig):
+    slack.slack.tokens[BOT_TOKEN] = "token_revoked"
+    slack.slack.post.deliver("events_api", {"type": "event_callback", "event": {"type": "tokens_revoked"}})
+    await slack.slack.post.until_sockets(0)
+    assert slack.channel.health().state is not ChannelState.CONNECTED
+    slack.slack.tokens[BOT_TOKEN] = ""
+    await slack.slack.post.until_sockets(1)
+    await slack.says(slack.room, "back again")
+    assert (await slack.intake.wait_for(1))[-1].text == "back again"
+    assert slack.channel.health().state is ChannelState.CONNECTED
+
+
+async def test_one_methods_refusal_of_our_token_does_not_end_the_connection(slack: SlackRig):
+    slack.slack.fail(Fault(word="not_allowed_token_type", methods=frozenset({"chat.postMessage"})))
+    with pytest.raises(Rejected):
+        await slack.channel.send(Outbound(key=DeliveryKey("k1"), to=slack.room, text="hello"))
+    await slack.slack.until(lambda: [method for method, _ in slack.slack.calls].count("auth.test") == 2)
+    await slack.says(slack.room, "still there")
+    assert (await slack.intake.wait_for(1))[-1].text == "still there"
+    assert slack.slack.post.sockets_opened == 1
+    assert slack.channel.health().state is ChannelState.CONNECTED
 
 
 async def test_a_conversation_that_somebody_opens_offers_commands(slack: SlackRig):

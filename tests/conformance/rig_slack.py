@@ -21,6 +21,7 @@ from channels.base import (
     ChannelName,
     CommandOption,
     CommandSpec,
+    Rejected,
     ThreadRef,
     Unavailable,
 )
@@ -105,7 +106,7 @@ class SlackRig:
         while True:
             try:
                 await channel.run(self.intake)
-            except Unavailable:
+            except (Unavailable, Rejected):
                 await asyncio.sleep(0.1)
 
     async def reconnect(self) -> None:
