@@ -178,11 +178,11 @@ class SlackChannel:
         reader = Reader(channel=self.name, me=self._me, names=names, commands=self._commands)
         found = [_readable(payload, reader) for payload in payloads]
         for event in (event for events in found for event in events):
-            self._remember_asker(event)
+            self._remember(event)
         return found
 
-    def _remember_asker(self, event: Inbound) -> None:
-        """Slack streams an answer to the person who asked."""
+    def _remember(self, event: Inbound) -> None:
+        """Slack streams an answer to the person who asked, and a thread is called by what was asked first."""
         if event.kind not in {Kind.MESSAGE, Kind.COMMAND} or event.sender.is_bot:
             return
         user = event.sender.account.rpartition("/")[2]
@@ -192,6 +192,8 @@ class SlackChannel:
             self._askers.move_to_end(place)
         while len(self._askers) > MOST_ASKERS:
             self._askers.popitem(last=False)
+        if event.where.thread is None and event.message_id and event.kind is Kind.MESSAGE:
+            self._speaking().status.name(replace(event.where, thread=event.message_id), event.text)
 
     async def _identify(self, client: AsyncWebClient) -> None:
         answer = await self._calls.ask("say who the bot is", client.auth_test())

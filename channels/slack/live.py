@@ -174,7 +174,7 @@ class LiveMessage:
         if screen.can_stream(self._place, self._asker) and screen.starts.take(now):
             part = _whole_words(text)
             chunks = [*self._task(status), *_said(harmless(part))]
-            if not self._status.has_stop:
+            if not self._status.has_stop(self._place):
                 chunks.append({"type": "blocks", "blocks": [actions((STOP,))]})
             self._ts = await screen.start(self._place, self._asker or "", chunks)
             if self._ts is not None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from channels.base import DeliveryKey, Kind, Outbound, TemporaryFailure, ThreadRef, UnknownOutcome
+from channels.base import Account, DeliveryKey, Kind, Outbound, TemporaryFailure, ThreadRef, UnknownOutcome
 from channels.slack import live as live_module
 from channels.slack import previews as previews_module
 from channels.slack import status as status_module
@@ -271,6 +272,40 @@ async def test_an_app_that_is_no_agent_shows_the_older_status(slack: SlackRig, t
     assert [method for method, _ in slack.slack.calls].count("agents.sessions.setStatus") == 1
 
 
+async def test_a_session_is_called_by_what_was_asked_first(slack: SlackRig, thread: ThreadRef):
+    await slack.says(thread, "and something else")
+    await slack.intake.wait_for(2)
+    await slack.channel.typing(thread)
+    assert slack.slack.methods.streams.sessions[("C1", thread.thread or "")]["title"] == "please explain"
+
+
+async def test_an_app_that_is_no_agent_names_threads_of_direct_messages_the_older_way(slack: SlackRig):
+    slack.slack.methods.streams.is_agent = False
+    direct = await slack.channel.direct(Account(slack.ada_account))
+    root = await slack.says(direct, "plan <my> week " * 30)
+    await slack.intake.wait_for(1)
+    for _ in range(2):
+        await slack.channel.typing(replace(direct, thread=root))
+    title = slack.slack.space.titles[(direct.room, root)]
+    assert title.startswith("plan <my> week")
+    assert (len(title), title[-1]) == (200, "…")
+    assert [method for method, _ in slack.slack.calls].count("assistant.threads.setTitle") == 1
+
+
+async def test_a_place_that_takes_no_session_costs_no_other_its_stop_button(slack: SlackRig, thread: ThreadRef):
+    slack.slack.fail(Fault(word="user_not_in_channel", methods=frozenset({"agents.sessions.setStatus"})))
+    await slack.channel.typing(thread)
+    assert slack.slack.space.statuses == {("C1", thread.thread): "is working on it…"}
+    live = await slack.channel.live(thread)
+    await live.update("one ", "")
+    await slack.slack.until(lambda: preview(slack).get("text") == "one ")
+    assert [button for button, _ in (await slack.shown(thread))[-1].buttons] == ["threadmill:stop"]
+    await live.close()
+    other = replace(thread, thread=await slack.says(slack.room, "another", mention=True))
+    await slack.channel.typing(other)
+    assert slack.slack.methods.streams.sessions[("C1", other.thread or "")]["status"] == "processing"
+
+
 async def test_a_hundred_streams_at_once_keep_to_the_workspaces_pace(slack: SlackRig):
     slack.slack.limits.on = True
     roots = [slack.slack.space.say("C1", "U1", f"question {number}")["ts"] for number in range(100)]
@@ -295,6 +330,10 @@ async def test_a_turn_that_ends_without_a_word_does_not_stay_at_work(
     session = slack.slack.methods.streams.sessions[("C1", thread.thread or "")]
     assert session["status"] == "processing"
     await slack.slack.until(lambda: session["status"] == "active")
+    slack.slack.methods.streams.is_agent = False
+    await slack.channel.typing(thread)
+    assert slack.slack.space.statuses
+    await slack.slack.until(lambda: not slack.slack.space.statuses)
 
 
 async def test_a_tool_that_takes_long_is_one_card_whose_time_goes_on(slack: SlackRig, thread: ThreadRef):

@@ -29,6 +29,7 @@ SCOPES = {
     "files.completeUploadExternal": "files:write",
     "files.info": "files:read",
     "assistant.threads.setStatus": "assistant:write",
+    "assistant.threads.setTitle": "assistant:write",
     "reactions.add": "reactions:write",
     "reactions.remove": "reactions:write",
 }
@@ -68,6 +69,7 @@ class Methods:
             "files.completeUploadExternal": self._complete_upload,
             "files.info": self._file,
             "assistant.threads.setStatus": self._status,
+            "assistant.threads.setTitle": self._title,
             "api.test": lambda args: {"args": args},
             "conversations.info": self._info,
             "assistant.threads.setSuggestedPrompts": self._suggest,
@@ -242,6 +244,13 @@ class Methods:
             self._space.statuses[key] = str(args["status"])
         else:
             self._space.statuses.pop(key, None)
+        return {}
+
+    def _title(self, args: Json) -> Json:
+        key = self._thread(args)
+        if self._space.room(key[0]).kind != "im":
+            raise Refused("channel_not_found")
+        self._space.titles[key] = str(args["title"])
         return {}
 
     def _suggest(self, args: Json) -> Json:

@@ -69,6 +69,7 @@ class Workspace:
         self.files: dict[str, StoredFile] = {}
         self.ephemerals: list[Json] = []
         self.statuses: dict[tuple[str, str], str] = {}
+        self.titles: dict[tuple[str, str], str] = {}
         self._last = 0.0
         self._numbers: dict[str, int] = {}
 
