@@ -49,7 +49,8 @@ class Threads(Protocol):
     def opening(
         self, session: SessionId, near: ThreadRef, title: str, first_text: str, anchor: str | None
     ) -> Opening | None:
-        """A new thread in the room of `near` (under the message `anchor`); None where there are no threads."""
+        """A new thread in the room of `near` (under the message `anchor`). None where there are no threads, and where
+        one would show what is said in `near` to more people than see it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -77,7 +77,7 @@ class Connections:
     ) -> Opening | None:
         """See `agents.team.Threads`."""
         channel = self._channels.get(near.channel)
-        if channel is None or Capability.THREADS not in channel.capabilities:
+        if channel is None or Capability.THREADS not in channel.capabilities or channel.confined(near):
             return None
         room = near.in_room
         home = ThreadRef(channel=room.channel, space=room.space, room=room.room, thread=f"+{session}")

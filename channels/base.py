@@ -389,6 +389,10 @@ class Channel(Protocol):
         """Mark somebody's message, in the stead of the mark that we gave it before; None takes that away. Done again,
         it changes nothing. Needs Capability.REACT."""
 
+    def confined(self, where: ThreadRef) -> bool:
+        """Whether fewer people see this thread than its room: another thread in the room, opened for what is said
+        here, would show it to more of them. True where that is not known. Never raises."""
+
     async def link(self, where: ThreadRef) -> str | None:
         """An address that opens this place for those who may see it. None where there is none. Never raises."""
 

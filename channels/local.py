@@ -218,6 +218,9 @@ class LocalChannel:
     ) -> None:
         raise Rejected(f"{self.name} shows by itself what became of a message")
 
+    def confined(self, where: ThreadRef) -> bool:  # noqa: ARG002
+        return False
+
     async def link(self, where: ThreadRef) -> str | None:
         return self._address(where)
 

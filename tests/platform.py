@@ -128,6 +128,9 @@ class Platform:
     ) -> None:
         raise Rejected("nobody's messages are marked here")
 
+    def confined(self, where: ThreadRef) -> bool:
+        return False
+
     async def link(self, where: ThreadRef) -> str | None:
         return None
 

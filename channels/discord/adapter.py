@@ -12,6 +12,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -228,6 +229,15 @@ class DiscordChannel:
     async def react(self, where: ThreadRef, message_id: str, mark: Mark | None, instead_of: Mark | None = None) -> None:
         await marks.put(self._rest, where, message_id, mark, instead_of)
 
+    def confined(self, where: ThreadRef) -> bool:
+        place = self._places[where.thread] if where.thread is not None else None
+        return where.thread is not None and (place is None or place.private is not False)
+
+    def _parked(self, where: ThreadRef) -> bool:
+        """Whether this is an archived thread. To speak in one brings it back, which only an answer is worth."""
+        place = self._places[where.thread] if where.thread is not None else None
+        return place is not None and place.archived
+
     async def link(self, where: ThreadRef) -> str | None:
         return f"https://discord.com/channels/{where.space or '@me'}/{where.thread or where.room}"
 
@@ -244,6 +254,8 @@ class DiscordChannel:
         return ThreadRef(channel=self.name, room=await self._speaker.direct_room(user_id))
 
     async def typing(self, where: ThreadRef) -> None:
+        if self._parked(where):
+            return
         try:
             await self._rest.send_typing(where.thread or where.room)
         except (ChannelError, discord.DiscordException, aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -255,7 +267,7 @@ class DiscordChannel:
                 yield chunk
 
     async def live(self, where: ThreadRef, reply_to: str | None = None) -> LiveText:
-        return LiveMessage(self._speaker, where, reply_to)
+        return LiveMessage(self._speaker, where, reply_to, parked=partial(self._parked, where))
 
     # --- parts -----------------------------------------------------------------------------------
 

@@ -25,6 +25,7 @@ ALREADY_ANSWERED = 40060
 INVALID_WEBHOOK_TOKEN = 50027
 THREAD_ARCHIVED = 50083
 THREAD_EXISTS = 160004
+TAG_NEEDED = 40067
 
 _TRY_AGAIN = frozenset({20016, 20022, 20028, 20029, 30046, 40004, 130000})  # slowmode, write and edit limits, overload
 _NO_THREADS = frozenset({50024, 50068})  # not for this type of channel, invalid message type
@@ -36,8 +37,9 @@ _ADVICE = {
     50007: "this person does not take direct messages from the bot",
     50013: "the bot lacks a permission in this channel: Send Messages, Send Messages in Threads, Attach Files, "
     "Add Reactions or Create Public Threads",
-    50083: "the thread is archived and locked: a moderator has to open it again",
-    160005: "the thread is locked",
+    50083: "the thread is archived: somebody has to open it again, and a moderator when it is locked",
+    50278: "this person is in no server with the bot any more",
+    160005: "the thread is locked: a moderator has to unlock it, or let the bot manage threads",
     160006: "the server has as many active threads as Discord allows: archive some",
 }
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+from collections.abc import Callable
 
-from channels.base import Button, ChannelError, DeliveryKey, Outbound, TemporaryFailure, ThreadRef
+from channels.base import Button, ChannelError, DeliveryKey, Outbound, Rejected, TemporaryFailure, ThreadRef
 from channels.discord.commands import STOP_BUTTON
 from channels.discord.speaker import Speaker
 from channels.discord.split import pieces
@@ -25,8 +26,9 @@ _STOP = Button(id=STOP_BUTTON, label="Stop", danger=True)
 class LiveMessage:
     """One preview. Its only task is awaited by `close`."""
 
-    def __init__(self, speaker: Speaker, where: ThreadRef, reply_to: str | None) -> None:
+    def __init__(self, speaker: Speaker, where: ThreadRef, reply_to: str | None, *, parked: Callable[[], bool]) -> None:
         self._speaker = speaker
+        self._parked = parked
         self._where = where
         self._reply_to = reply_to
         self._name = secrets.token_hex(8)
@@ -68,7 +70,7 @@ class LiveMessage:
             await self._changed.wait()
             self._changed.clear()
             pause = _PACE_SECONDS
-            if self._newest is not None and self._newest != self._shown:
+            if self._newest is not None and self._newest != self._shown and not self._parked():
                 text, status = self._newest
                 try:
                     await self._show(preview(text, status))
@@ -77,6 +79,9 @@ class LiveMessage:
                     if error.retry_after is not None:
                         pause = max(pause, error.retry_after.total_seconds())
                     self._changed.set()
+                except Rejected as error:
+                    _log.info("no preview is shown in %s: %s", self._where.key, error)
+                    return
                 except ChannelError as error:
                     _log.info("a preview cannot be shown in %s: %s", self._where.key, error)
             await asyncio.sleep(pause)

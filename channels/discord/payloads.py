@@ -13,7 +13,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints, ValidationError
 
 _DISCORD_EPOCH = datetime(2015, 1, 1, tzinfo=UTC)
-THREAD_TYPES = frozenset({10, 11, 12})  # announcement, public, private
+PRIVATE_THREAD = 12
+THREAD_TYPES = frozenset({10, 11, PRIVATE_THREAD})  # announcement, public, private
 FORUM_TYPES = frozenset({15, 16})  # forum, media
 
 
@@ -195,6 +196,11 @@ class ThreadMetadata(Payload):
     archive_timestamp: Text = ""
 
 
+class ForumTag(Payload):
+    id: Id
+    moderated: bool | None = False  # only moderators may apply it
+
+
 class Room(Payload):
     """A channel of a guild, a thread, or a channel of direct messages."""
 
@@ -203,6 +209,8 @@ class Room(Payload):
     guild_id: MaybeId = None
     parent_id: MaybeId = None
     last_message_id: MaybeId = None
+    default_auto_archive_duration: Number = 0  # minutes
+    available_tags: Annotated[list[ForumTag], _each(ForumTag)] = []
     thread_metadata: Annotated[ThreadMetadata | None, _or_none(ThreadMetadata)] = None
     member: dict[str, Any] | None = None  # there when the bot has joined the thread
 

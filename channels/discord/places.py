@@ -11,7 +11,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, replace
 
 from channels.base import ChannelName, ThreadRef
-from channels.discord.payloads import FORUM_TYPES, THREAD_TYPES, Guild, Room
+from channels.discord.payloads import FORUM_TYPES, PRIVATE_THREAD, THREAD_TYPES, Guild, Room
 
 _MOST_PLACES = 50_000
 
@@ -26,6 +26,8 @@ class Place:
     forum: bool = False
     archived: bool = False
     joined: bool = False
+    private: bool | None = None  # a thread for its members alone; None: not known
+    archive_minutes: int | None = None  # of a room: how long its threads stay in the list
 
     @property
     def direct(self) -> bool:
@@ -43,9 +45,16 @@ def place_of(room: Room, guild_id: str | None = None) -> Place:
     """The place that a channel object describes. Pure."""
     space = room.guild_id or guild_id or ""
     if room.type not in THREAD_TYPES or room.parent_id is None:
-        return Place(space=space, room=room.id, forum=room.type in FORUM_TYPES)
-    archived = room.thread_metadata is not None and room.thread_metadata.archived
-    return Place(space=space, room=room.parent_id, thread=room.id, archived=archived, joined=room.member is not None)
+        minutes = room.default_auto_archive_duration or None
+        return Place(space=space, room=room.id, forum=room.type in FORUM_TYPES, archive_minutes=minutes)
+    return Place(
+        space=space,
+        room=room.parent_id,
+        thread=room.id,
+        archived=room.thread_metadata is not None and room.thread_metadata.archived,
+        joined=room.member is not None,
+        private=room.type == PRIVATE_THREAD,
+    )
 
 
 def place_at(where: ThreadRef) -> Place:

@@ -170,7 +170,10 @@ class Speaker:
         except discord.HTTPException as error:
             if error.code != errors.THREAD_ARCHIVED:
                 raise
-            await self._rest.edit_channel(room, archived=False)
+            try:
+                await self._rest.edit_channel(room, archived=False)
+            except discord.Forbidden:
+                raise error from None  # that it is archived is what a person has to know
             return await self._rest.request(route, **_encoded(body, files), urgent=part.control)
 
     async def _answer(

@@ -8,6 +8,7 @@ to repeat, after a crash or a lost answer, where a thread without a message woul
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import discord
@@ -39,13 +40,17 @@ class ThreadOpener:
         if not room.space:
             raise NoThreads("direct messages have no threads: talk there itself")
         title = " ".join(request.title.split())[:_LONGEST_TITLE] or "Thread"
-        if (await self._place(room)).forum:
-            return self._learned(room, await self._forum_post(request, title))
-        thread_id = await self._under(room.room, request.anchor, title) if request.anchor is not None else None
+        place = await self._place(room)
+        named: dict[str, Any] = {"name": title}
+        if place.archive_minutes is not None:  # what the room says is Discord's own clients' to follow, and so ours
+            named["auto_archive_duration"] = place.archive_minutes
+        if place.forum:
+            return self._learned(room, await self._forum_post(request, named))
+        thread_id = await self._under(room.room, request.anchor, named) if request.anchor is not None else None
         if thread_id is None:
             head = Outbound(key=DeliveryKey(f"{request.key}/anchor"), to=room.in_room, text=f"🧵 **{_plain(title)}**")
             anchor = (await self._speaker.send(head)).message_ids[0]
-            thread_id = await self._under(room.room, anchor, title) or anchor
+            thread_id = await self._under(room.room, anchor, named) or anchor
         thread = self._learned(room, thread_id)
         if request.first_text:
             first = Outbound(key=DeliveryKey(f"{request.key}/first"), to=thread, text=request.first_text)
@@ -61,14 +66,14 @@ class ThreadOpener:
             place = self._places.learn_room(Room.model_validate(raw), room.space)
         return place
 
-    async def _under(self, room: str, anchor: str, title: str) -> str | None:
+    async def _under(self, room: str, anchor: str, named: Mapping[str, Any]) -> str | None:
         """Open a thread under a message. None when the message is not in this room (any more)."""
         route = Route(
             "POST", "/channels/{channel_id}/messages/{message_id}/threads", channel_id=room, message_id=anchor
         )
         with spoken("open a thread"):
             try:
-                raw = await self._rest.request(route, json={"name": title})
+                raw = await self._rest.request(route, json=named)
             except discord.HTTPException as error:
                 if error.code == errors.THREAD_EXISTS:
                     return anchor
@@ -77,18 +82,30 @@ class ThreadOpener:
                 raise
         return _id_in(raw)
 
-    async def _forum_post(self, request: OpenThread, title: str) -> str:
+    async def _forum_post(self, request: OpenThread, named: Mapping[str, Any]) -> str:
         message: dict[str, Any] = {
-            "content": (pieces(request.first_text, MESSAGE_UNITS) or [title])[0],
+            "content": (pieces(request.first_text, MESSAGE_UNITS) or [named["name"]])[0],
             "allowed_mentions": NO_MENTIONS,
             "flags": SUPPRESS_EMBEDS,
         }
         route = Route("POST", "/channels/{channel_id}/threads", channel_id=request.room.room)
         with spoken("open a thread"):
-            return _id_in(await self._rest.request(route, json={"name": title, "message": message}))
+            try:
+                raw = await self._rest.request(route, json={**named, "message": message})
+            except discord.HTTPException as error:
+                tag = await self._tag_of(request.room.room) if error.code == errors.TAG_NEEDED else None
+                if tag is None:
+                    raise
+                raw = await self._rest.request(route, json={**named, "message": message, "applied_tags": [tag]})
+        return _id_in(raw)
+
+    async def _tag_of(self, forum: str) -> str | None:
+        """The first tag of a forum that anybody may apply, for one in which a post must have a tag."""
+        room = Room.model_validate(await self._rest.get_channel(forum))
+        return next((tag.id for tag in room.available_tags if not tag.moderated), None)
 
     def _learned(self, room: ThreadRef, thread_id: str) -> ThreadRef:
-        self._places.learn(Place(space=room.space, room=room.room, thread=thread_id, joined=True))
+        self._places.learn(Place(space=room.space, room=room.room, thread=thread_id, joined=True, private=False))
         return ThreadRef(channel=room.channel, space=room.space, room=room.room, thread=thread_id)
 
 

@@ -247,6 +247,9 @@ class SlackChannel:
         client, _ = self._opened()
         await marks.put(client, self._calls, where, message_id, mark, instead_of)
 
+    def confined(self, where: ThreadRef) -> bool:  # noqa: ARG002
+        return False  # whoever sees a channel sees all its threads
+
     async def link(self, where: ThreadRef) -> str | None:
         if self._client is None:
             return None

@@ -221,6 +221,9 @@ class TelegramChannel:
     ) -> None:
         await marks.put(self._client, where, message_id, mark)
 
+    def confined(self, where: ThreadRef) -> bool:  # noqa: ARG002
+        return False  # whoever sees a chat sees all its topics
+
     async def link(self, where: ThreadRef) -> str | None:
         return parts.link(where)
 

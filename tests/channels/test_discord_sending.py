@@ -196,11 +196,75 @@ async def test_speaking_opens_an_archived_thread_again_and_a_locked_one_refuses(
     where = await discord.channel.open_thread(OpenThread(key=DeliveryKey("t"), room=discord.room, title="x"))
     assert where.thread is not None
     discord.server.world.archives(where.thread)
-    await discord.channel.send(saying(where))
+    said = await discord.channel.send(saying(where))
     assert not discord.server.world.channels[where.thread]["thread_metadata"]["archived"]
     discord.server.world.archives(where.thread, locked=True)
-    with pytest.raises(Rejected):
+    with pytest.raises(Rejected, match="archived"):
         await discord.channel.send(saying(where, key="k2"))
+    with pytest.raises(Rejected, match="archived"):
+        await discord.channel.edit(saying(where, key="k2"), said.message_ids[0])
+    discord.server.world.archives(where.thread, archived=False, locked=True)
+    with pytest.raises(Rejected, match="unlock"):
+        await discord.channel.send(saying(where, key="k3"))
+
+
+async def test_an_archived_thread_is_brought_back_by_an_answer_and_by_no_sign_or_preview(discord: DiscordRig) -> None:
+    world = discord.server.world
+    where = await discord.channel.open_thread(OpenThread(key=DeliveryKey("t"), room=discord.room, title="x"))
+    assert where.thread is not None
+    world.archives(where.thread)
+    await discord.intake.wait_for(1)
+    live = await discord.channel.live(where)
+    await live.update("so far", "thinking")
+    await discord.channel.typing(where)
+    await live.close()
+    assert (world.messages[where.thread], world.typing) == ([], [])
+    assert world.channels[where.thread]["thread_metadata"]["archived"]
+    await discord.channel.send(saying(where))
+    assert not world.channels[where.thread]["thread_metadata"]["archived"]
+
+
+async def test_a_thread_stays_in_the_list_for_as_long_as_its_room_says(discord: DiscordRig) -> None:
+    world = discord.server.world
+    for room in (world.room, world.forum):
+        world.channels[room]["default_auto_archive_duration"] = 10080
+    await discord.reconnect()
+    rooms = [discord.room, ThreadRef(channel=NAME, space=world.guild_id, room=world.forum)]
+    for number, place in enumerate(rooms):
+        request = OpenThread(key=DeliveryKey(f"t{number}"), room=place, title="x", first_text="y")
+        where = await discord.channel.open_thread(request)
+        metadata = world.channels[where.thread or ""]["thread_metadata"]
+        assert metadata["auto_archive_duration"] == 10080
+
+
+async def test_a_post_in_a_forum_that_wants_tags_has_one_that_anybody_may_apply(discord: DiscordRig) -> None:
+    world = discord.server.world
+    forum = ThreadRef(channel=NAME, space=world.guild_id, room=world.forum)
+    world.channels[world.forum] |= {"flags": 1 << 4, "available_tags": [{"id": "7", "name": "mine", "moderated": True}]}
+    with pytest.raises(Rejected, match="tag is required"):
+        await discord.channel.open_thread(OpenThread(key=DeliveryKey("t"), room=forum, title="x"))
+    world.channels[world.forum]["available_tags"].append({"id": "8", "name": "any", "moderated": False})
+    post = await discord.channel.open_thread(OpenThread(key=DeliveryKey("t"), room=forum, title="x"))
+    assert world.channels[post.thread or ""]["applied_tags"] == ["8"]
+
+
+async def test_a_private_thread_is_confined_and_so_is_one_of_which_nothing_is_known(discord: DiscordRig) -> None:
+    world = discord.server.world
+
+    def thread(id: str) -> ThreadRef:
+        return ThreadRef(channel=NAME, space=world.guild_id, room=world.room, thread=id)
+
+    public, private = (world.opens_thread(world.room, "x", kind=kind) for kind in (11, 12))
+    world.says(private, "hello")
+    await discord.intake.wait_for(1)
+    places = [
+        discord.room,
+        thread(public),
+        thread(private),
+        thread("999"),
+        await discord.channel.direct(Account(discord.ada_account)),
+    ]
+    assert [discord.channel.confined(where) for where in places] == [False, False, True, True, False]
 
 
 # --- what goes wrong -----------------------------------------------------------------------------

@@ -15,11 +15,12 @@ from tests.fakes.discord.about import About
 from tests.fakes.discord.faults import Faults
 from tests.fakes.discord.gateway import Gateway
 from tests.fakes.discord.limits import RateLimits
-from tests.fakes.discord.rules import Refusal, changed, check_message, check_response, posted
+from tests.fakes.discord.rules import Refusal, changed, check_message, check_response, minutes_of, posted
 from tests.fakes.discord.world import DIRECT, EPHEMERAL, FORUM, LOADING, THREADS, Json, World, now
 
 _API = "/api/v10"
 _NONCE_SECONDS = 180.0
+REQUIRE_TAG = 1 << 4  # a flag of forums
 Handler = Callable[[web.Request], Awaitable[Json | list[Any] | None]]
 
 
@@ -144,10 +145,16 @@ class Rest:
             raise Refusal(403, 50007, "Cannot send messages to this user")
         if channel["type"] == FORUM:
             raise Refusal(400, 50008, "Cannot send messages in a non-text channel")
+        if channel["type"] in THREADS and channel["thread_metadata"]["locked"]:
+            archived = channel["thread_metadata"]["archived"]
+            raise Refusal(403, 50083, "Thread is archived") if archived else Refusal(403, 160005, "Thread is locked")
+        return channel
+
+    def _active(self, request: web.Request) -> Json:
+        """The channel, if it may be changed: in an archived thread messages can be deleted, and nothing else."""
+        channel = self._seen(request)
         if channel["type"] in THREADS and channel["thread_metadata"]["archived"]:
-            if channel["thread_metadata"]["locked"]:
-                raise Refusal(403, 50083, "Thread is archived")
-            self._world.archives(channel["id"], archived=False)
+            raise Refusal(400, 50083, "Thread is archived")
         return channel
 
     async def _channel(self, request: web.Request) -> Json:
@@ -163,6 +170,7 @@ class Rest:
         return channel
 
     async def _typing(self, request: web.Request) -> None:
+        self._active(request)
         self._world.typing.append(self._writable(request)["id"])
 
     async def _join(self, request: web.Request) -> None:
@@ -178,10 +186,11 @@ class Rest:
         anchor = self._found(request)
         if anchor["id"] in self._world.channels:
             raise Refusal(400, 160004, "A thread has already been created for this message")
-        title = str((await request.json())["name"])
+        asked = await request.json()
+        title = str(asked["name"])
         if not 1 <= len(title) <= 100:
             raise Refusal(400, 50035, "Invalid Form Body")
-        thread = self._world.opens_thread(channel["id"], title, thread_id=anchor["id"])
+        thread = self._world.opens_thread(channel["id"], title, thread_id=anchor["id"], minutes=minutes_of(asked))
         self._world.thread_members[thread] = {self._world.bot}
         return self._world.channels[thread]
 
@@ -190,7 +199,11 @@ class Rest:
         asked = await request.json()
         if channel["type"] not in (0, FORUM):
             raise Refusal(400, 50024, "Cannot execute action on this channel type")
-        thread = self._world.opens_thread(channel["id"], str(asked["name"]), kind=int(asked.get("type", 11)))
+        if channel["type"] == FORUM and channel.get("flags", 0) & REQUIRE_TAG and not asked.get("applied_tags"):
+            raise Refusal(400, 40067, "A tag is required to create a forum post in this channel")
+        kind, minutes = int(asked.get("type", 11)), minutes_of(asked)
+        thread = self._world.opens_thread(channel["id"], str(asked["name"]), kind=kind, minutes=minutes)
+        self._world.channels[thread]["applied_tags"] = asked.get("applied_tags", [])
         if channel["type"] == FORUM:
             check_message(asked["message"])
             self._world.add_message(thread, self._world.bot, **posted(asked["message"]))
@@ -235,6 +248,8 @@ class Rest:
 
     async def _post(self, request: web.Request) -> Json:
         channel = self._writable(request)
+        if channel["type"] in THREADS and channel["thread_metadata"]["archived"]:
+            self._world.archives(channel["id"], archived=False)
         body, files = await self._body(request, channel["id"])
         self.bodies.append(body)
         check_message(body, files=len(files))
@@ -274,6 +289,8 @@ class Rest:
         return body, files
 
     async def _edit(self, request: web.Request) -> Json:
+        self._active(request)
+        self._writable(request)
         message = self._ours(request)
         body = await request.json()
         self.bodies.append(body)
@@ -286,6 +303,7 @@ class Rest:
         self._world.deletes(self._seen(request)["id"], self._found(request)["id"])
 
     async def _react(self, request: web.Request) -> None:
+        self._active(request)
         message, emoji = self._found(request), request.match_info["emoji"]
         if emoji.isascii():
             raise Refusal(400, 10014, "Unknown Emoji")

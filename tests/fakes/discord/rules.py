@@ -84,6 +84,14 @@ def check_response(interaction: int, body: Json) -> None:
             raise Refusal(400, 50035, "Invalid Form Body: a choice has 1 to 100 characters")
 
 
+def minutes_of(body: Json) -> int:
+    """How long a new thread stays in the list. A room's own default is its clients' affair."""
+    minutes = int(body.get("auto_archive_duration") or 1440)
+    if minutes not in (60, 1440, 4320, 10080):
+        raise Refusal(400, 50035, "Invalid Form Body: auto_archive_duration")
+    return minutes
+
+
 def posted(body: Json) -> Json:
     """The fields of a new message that come from its sender."""
     return {

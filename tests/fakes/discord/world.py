@@ -255,8 +255,11 @@ class World:
     def interaction(self, interaction_id: str) -> Json:
         return next(state for state in self.interactions.values() if state["id"] == interaction_id)
 
-    def opens_thread(self, room: str, title: str, *, kind: int = PUBLIC_THREAD, thread_id: str | None = None) -> str:
+    def opens_thread(
+        self, room: str, title: str, *, kind: int = PUBLIC_THREAD, thread_id: str | None = None, minutes: int = 1440
+    ) -> str:
         thread = self.new_channel(title, kind=kind, parent=room, id=thread_id)
+        self.channels[thread]["thread_metadata"]["auto_archive_duration"] = minutes
         self.thread_members[thread] = set()
         self.tell("THREAD_CREATE", {**self.channels[thread], "newly_created": True})
         return thread

@@ -1,0 +1,108 @@
+"""What only Discord has, in the whole of Threadmill: private threads, forums, deleted threads, other bots, bursts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from channels.base import ThreadRef
+from tests.fakes.discord.world import PRIVATE_THREAD, Json
+from tests.slices.harness import Running, running, write_config
+from tests.slices.screens import DiscordScreen, discord
+from tests.slices.waiting import until
+
+pytestmark = pytest.mark.slow
+
+MORE = """
+[[routes]]
+channel = "discord"
+room = "{forum}"
+agent = "assistant"
+
+[[routes]]
+channel = "discord"
+room = "{bots}"
+agent = "assistant"
+bots = true
+"""
+
+
+@pytest.mark.requirement("P7")
+async def test_private_threads_forums_and_deleted_threads(tmp_path: Path) -> None:
+    async with discord() as screen:
+        world = screen.world
+        bots = world.new_channel("bots")
+        file = write_config(tmp_path, [screen], more=MORE.format(forum=world.forum, bots=bots))
+        async with running(file, [screen]) as threadmill:
+            await _what_is_asked_in_a_private_thread_is_shown_there_alone(threadmill, screen)
+            await _a_post_in_a_forum_is_answered_in_the_post(threadmill, screen)
+            await _a_thread_that_is_deleted_ends_its_session(threadmill, screen)
+            await _two_bots_talk_for_three_rounds(threadmill, screen, bots)
+
+
+async def _what_is_asked_in_a_private_thread_is_shown_there_alone(threadmill: Running, screen: DiscordScreen) -> None:
+    world = screen.world
+    where = _thread(screen, world.opens_thread(world.room, "secret", kind=PRIVATE_THREAD))
+    screen.says(where, "spawn researcher as alpha: (say The secret word) then join then say All is back")
+    await threadmill.shows(screen, where, "All is back")
+    await threadmill.command(screen, where, "/spawn researcher say The secret word", "without a thread")
+    await threadmill.settled()
+    assert list(screen.said_anywhere()) == [where.thread]
+    assert list(screen.threads()) == [where]
+
+
+async def _a_post_in_a_forum_is_answered_in_the_post(threadmill: Running, screen: DiscordScreen) -> None:
+    world = screen.world
+    post = ThreadRef(
+        channel=screen.name,
+        space=world.guild_id,
+        room=world.forum,
+        thread=world.opens_thread(world.forum, "An idea"),
+    )
+    screen.says(post, "say I like it")
+    await threadmill.shows(screen, post, "I like it")
+    assert [id for id, channel in world.channels.items() if channel.get("parent_id") == world.forum] == [post.thread]
+
+
+async def _a_thread_that_is_deleted_ends_its_session(threadmill: Running, screen: DiscordScreen) -> None:
+    screen.says(screen.room, "wait 20s then say Too late")
+    home = await threadmill.home_of("assistant-3")
+    await threadmill.until(lambda: threadmill.application.engine.awake, "the turn runs")
+    screen.world.removes(str(home.thread))
+
+    async def ended() -> bool:
+        found = await threadmill.rows("select state, ended from sessions where label = 'assistant-3'")
+        return found == [("ended", "killed")]
+
+    await until(ended, "the deletion ends the session")
+    await threadmill.settled()
+    assert await threadmill.rows("select count(*) from deliveries where state in ('dead', 'pending')") == [(0,)]
+
+
+async def _two_bots_talk_for_three_rounds(threadmill: Running, screen: DiscordScreen, bots: str) -> None:
+    world = screen.world
+    other = world.person("Echo", bot=True)
+    say = world.add_message
+
+    def echoing(channel: str, author: str, text: str, **more: Any) -> Json:
+        said = say(channel, author, text, **more)
+        if channel == bots and author == world.bot and text:
+            say(channel, other, f"say You said {text}")
+        return said
+
+    world.add_message = echoing  # type: ignore[method-assign, assignment]
+    say(bots, other, "say Hello")
+    where = ThreadRef(channel=screen.name, space=world.guild_id, room=bots)
+
+    async def ignored() -> bool:
+        return bool(await threadmill.rows("select 1 from inbox where decision like '%for 3 rounds%'"))
+
+    await until(ignored, "the other bot is answered no more")
+    await threadmill.settled()
+    assert len(screen.said(where)) == 3
+
+
+def _thread(screen: DiscordScreen, id: str) -> ThreadRef:
+    return ThreadRef(channel=screen.name, space=screen.world.guild_id, room=screen.world.room, thread=id)
