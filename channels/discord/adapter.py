@@ -230,8 +230,10 @@ class DiscordChannel:
         await marks.put(self._rest, where, message_id, mark, instead_of)
 
     def confined(self, where: ThreadRef) -> bool:
-        place = self._places[where.thread] if where.thread is not None else None
-        return where.thread is not None and (place is None or place.private is not False)
+        if where.thread is None or not where.thread.isdecimal():
+            return False  # a thread that is still to be opened is one of ours, for everybody
+        place = self._places[where.thread]
+        return place is None or place.private is not False
 
     def _parked(self, where: ThreadRef) -> bool:
         """Whether this is an archived thread. To speak in one brings it back, which only an answer is worth."""

@@ -262,9 +262,10 @@ async def test_a_private_thread_is_confined_and_so_is_one_of_which_nothing_is_kn
         thread(public),
         thread(private),
         thread("999"),
+        thread("+s1"),
         await discord.channel.direct(Account(discord.ada_account)),
     ]
-    assert [discord.channel.confined(where) for where in places] == [False, False, True, True, False]
+    assert [discord.channel.confined(where) for where in places] == [False, False, True, True, False, False]
 
 
 # --- what goes wrong -----------------------------------------------------------------------------
