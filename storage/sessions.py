@@ -251,11 +251,11 @@ def put_mail(
     )
     if mail.acknowledge is not None and added.lastrowid is not None:
         marks.put(tx, added.lastrowid, mail.acknowledge)
-    if mail.from_session is not None:
+    if mail.from_session is not None or mail.kind is MailKind.STEER:
         audit.append(
             tx,
             at=now,
-            actor=f"session:{mail.from_session}",
+            actor=f"session:{mail.from_session}" if mail.from_session is not None else str(mail.sender),
             action="steer" if mail.kind is MailKind.STEER else "message",
             resource=row["label"],
             session=mail.session,

@@ -14,6 +14,8 @@ from bot.router import Run
 from channels.base import CommandSpec
 from storage.inbox import Stored
 
+_LONGEST_WORDS = 100
+
 
 class Records(Protocol):
     """The audit log. `storage.audit` fulfils it."""
@@ -68,7 +70,7 @@ class Commands:
             now=now,
         )
         try:
-            return Reply(text=await command.run(request), private=not command.public)
+            answer = await command.run(request)
         except Denied as denied:
             await self._audit.record(
                 at=now,
@@ -82,3 +84,15 @@ class Commands:
             return Reply(text=str(error))
         except Misused as error:
             return Reply(text=f"{error}\n\nUsage: `{command.usage}`")
+        if command.decides and request.word()[0].lower() not in command.looks:
+            # A crash before this row runs the command again, which does nothing twice and then notes it.
+            await self._audit.record(
+                at=now,
+                actor=principal.account,
+                action=command.name,
+                resource=request.bound.label if request.bound else request.where.key,
+                session=request.bound.id if request.bound else None,
+                # what to and how, never a person's text: the log cannot forget it
+                words=" ".join(request.arguments.split()[: 2 if command.looks else 1])[:_LONGEST_WORDS],
+            )
+        return Reply(text=answer, private=not command.public)

@@ -61,6 +61,8 @@ class Command:
     options: tuple[CommandOption, ...] = ()
     action: Action = Action.READ
     public: bool = False  # its answer is for everybody in the place: it changed what they are part of
+    decides: bool = False  # what it did is noted in the audit log (a spawn, a steer and a kill note themselves)
+    looks: frozenset[str] = frozenset()  # first words with which it only looks; "" is no word at all
 
     @property
     def spec(self) -> CommandSpec:

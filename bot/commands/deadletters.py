@@ -56,6 +56,8 @@ def command(letters: Callable[[], Letters]) -> Command:
         summary="What could not be delivered",
         usage="/deadletters [list|retry ID|drop ID]",
         run=run,
+        decides=True,
+        looks=frozenset({"", "list"}),
         options=(
             CommandOption(
                 name="action", description="What to do; nothing lists them", choices=("list", "retry", "drop")

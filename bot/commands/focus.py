@@ -22,6 +22,7 @@ def focus(sessions: Sessions, targets: Targets) -> Command:
         summary="Talk to another session from here",
         usage="/focus session",
         run=run,
+        decides=True,
         public=True,
         options=(SESSION,),
         action=Action.FOCUS,
@@ -37,7 +38,9 @@ def unfocus(sessions: Sessions) -> Command:
             return "This place talks to no session now. The session lives on; /focus comes back to it."
         return "This place talked to no session."
 
-    return Command(name="unfocus", summary="Leave the session of this place", usage="/unfocus", run=run, public=True)
+    return Command(
+        name="unfocus", summary="Leave the session of this place", usage="/unfocus", run=run, decides=True, public=True
+    )
 
 
 async def _may_leave(request: Request, targets: Targets) -> None:

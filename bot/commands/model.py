@@ -33,6 +33,8 @@ def command(sessions: Sessions, models: Models, profiles: Profiles, targets: Tar
         summary="See or choose this session's model",
         usage="/model [name]",
         run=run,
+        decides=True,
+        looks=frozenset({""}),
         public=True,
         options=(CommandOption(name="model", description="A configured model's name", takes=Takes.MODEL),),
         action=Action.MODEL,

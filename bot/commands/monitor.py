@@ -48,6 +48,8 @@ def command(monitors: Monitors, profiles: Profiles, timezone: ZoneInfo) -> Comma
         summary="Watch a page, or wake an agent on a schedule",
         usage=_USAGE,
         run=run,
+        decides=True,
+        looks=frozenset({"", "list"}),
         options=(
             CommandOption(
                 name="action",

@@ -20,5 +20,10 @@ def command(sessions: Sessions, targets: Targets) -> Command:
         return f"Closed {session.label}. Your next message begins a new conversation."
 
     return Command(
-        name="new", summary="Close this conversation and begin a new one", usage="/new", run=run, public=True
+        name="new",
+        summary="Close this conversation and begin a new one",
+        usage="/new",
+        run=run,
+        decides=True,
+        public=True,
     )

@@ -55,7 +55,12 @@ def link(desk: PairingDesk, tells: Tells) -> Command:
         return offered.text
 
     return Command(
-        name="link", summary="Join your accounts on several platforms", usage="/link [code]", run=run, options=(_CODE,)
+        name="link",
+        summary="Join your accounts on several platforms",
+        usage="/link [code]",
+        run=run,
+        decides=True,
+        options=(_CODE,),
     )
 
 
@@ -89,6 +94,7 @@ def approve(desk: PairingDesk, tells: Tells, requests: Decides, servers: Release
         summary="Let somebody in by his code, or let a session run a tool",
         usage="/approve CODE [guest|user|operator], /approve ID [once|always], or /approve mcp:NAME",
         run=run,
+        decides=True,
         options=(_ID, CommandOption(name="role", description="guest, user or operator; for a tool: once or always")),
     )
 
@@ -108,5 +114,6 @@ def deny(desk: PairingDesk, requests: Decides) -> Command:
         summary="Do not let somebody in, or a tool run",
         usage="/deny CODE, or /deny ID",
         run=run,
+        decides=True,
         options=(_ID,),
     )

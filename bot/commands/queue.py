@@ -37,6 +37,8 @@ def command(sessions: Sessions, profiles: Profiles, targets: Targets) -> Command
         summary="What happens with messages while a turn runs",
         usage="/queue [steer|followup|collect|interrupt]",
         run=run,
+        decides=True,
+        looks=frozenset({""}),
         public=True,
         options=(CommandOption(name="mode", description="The mode", choices=tuple(mode.value for mode in QueueMode)),),
     )

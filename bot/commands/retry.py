@@ -33,6 +33,7 @@ def command(team: Team, targets: Targets) -> Command:
         summary="Try the last request again",
         usage="/retry [session]",
         run=run,
+        decides=True,
         public=True,
         options=(SESSION,),
         action=Action.RETRY,

@@ -36,6 +36,7 @@ def command(team: Team, targets: Targets) -> Command:
         summary="Send a message to a session by its name",
         usage="/send session text",
         run=run,
+        decides=True,
         options=(
             CommandOption(name="session", description="Its label or id", required=True, takes=Takes.SESSION),
             CommandOption(name="text", description="The message", required=True),

@@ -19,6 +19,7 @@ def command(team: Team, targets: Targets) -> Command:
         summary="End this turn, keep the session",
         usage="/stop [session]",
         run=run,
+        decides=True,
         public=True,
         options=(SESSION,),
         action=Action.STOP,

@@ -79,3 +79,28 @@ async def test_stop_ends_the_turn_at_once_and_interrupt_begins_the_next(tmp_path
         assert "Never" not in said
         outcomes = await threadmill.rows("select outcome from turns order by started_at")
         assert [outcome for (outcome,) in outcomes] == ["stopped", "interrupted", "done"]
+
+
+@pytest.mark.requirement("P10")
+async def test_what_people_decide_by_command_is_in_the_audit_log_without_their_words(tmp_path: Path) -> None:
+    async with running(write_config(tmp_path)) as threadmill:
+        await threadmill.post("room", "say Here")
+        await threadmill.heard("room", "Here")
+        for line, answer in (
+            ("/queue", "Queue modes"),
+            ("/monitor list", "monitor"),
+            ("/queue collect", "**collect**"),
+            ("/model other", "other"),
+            ("/steer assistant-1 mind the gap", "note"),
+            ("/send assistant-1 a secret wish", "assistant-1"),
+            ("/new", "new"),
+        ):
+            await threadmill.post("room", line)
+            await threadmill.heard("room", answer)
+        await threadmill.settled()
+        rows = await threadmill.rows(
+            "select actor, action, resource, detail from audit where actor = 'api:owner' order by n"
+        )
+        actions = [action for _, action, _, _ in rows]
+        assert [action for action in actions if action != "spawn"] == ["queue", "model", "steer", "send", "new"]
+        assert not any("gap" in detail or "wish" in detail for *_, detail in rows)
