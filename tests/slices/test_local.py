@@ -86,18 +86,12 @@ async def test_what_people_decide_by_command_is_in_the_audit_log_without_their_w
     async with running(write_config(tmp_path)) as threadmill:
         await threadmill.post("room", "say Here")
         await threadmill.heard("room", "Here")
-        for line, answer in (
-            ("/queue", "Queue modes"),
-            ("/monitor list", "monitor"),
-            ("/queue collect", "**collect**"),
-            ("/model other", "other"),
-            ("/steer assistant-1 mind the gap", "note"),
-            ("/send assistant-1 a secret wish", "assistant-1"),
-            ("/new", "new"),
+        for line in (
+            *("/queue", "/monitor list", "/deadletters"),  # these only look
+            *("/queue collect", "/model other", "/steer assistant-1 mind the gap", "/send assistant-1 a wish", "/new"),
         ):
             await threadmill.post("room", line)
-            await threadmill.heard("room", answer)
-        await threadmill.settled()
+            await threadmill.settled()
         rows = await threadmill.rows(
             "select actor, action, resource, detail from audit where actor = 'api:owner' order by n"
         )
