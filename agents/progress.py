@@ -30,6 +30,11 @@ def age(span: timedelta) -> str:
     return f"{seconds}s"
 
 
+def counted(number: int, noun: str) -> str:
+    """Such as: 1 turn, 2 turns."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def what(session: Session, doing: str = "") -> str:
     """What a session is doing now, in a few words; how it ended, when it has."""
     if session.ended is not None:

@@ -71,6 +71,7 @@ class Task:
     near: ThreadRef | None = None  # where it was asked for
     thread: bool = True  # in a thread of its own, where there are any
     anchor: str | None = None
+    introduced: bool = False  # its thread begins with who it is and what it was asked, as a child's always does
     fork: bool = False
     workspace: str | None = None  # own, parent or shared:<name>; None: as the profile says
     inbox: int | None = None
@@ -253,9 +254,9 @@ class Team:
         self._engine.wake(session)
         return True
 
-    async def kill(self, session: SessionId, *, by: str) -> Killed:
+    async def kill(self, session: SessionId, *, by: str, answered_in: ThreadRef | None = None) -> Killed:
         """End a session and everything below it, now and for good."""
-        killed = await self._sessions.kill(session, by, self._clock())
+        killed = await self._sessions.kill(session, by, self._clock(), answered_in=answered_in)
         for ended in killed.sessions:
             self._engine.abort(ended.id)
         return killed
@@ -290,9 +291,12 @@ class Team:
         asked_by = task.parent.label if task.parent else task.owner_name
         first = (
             f"I am **{task.label or profile.name}** ({profile.name}, `{id}`). {asked_by} asked me:\n\n"
-            f"> {first_line(task.text, 500)}\n\nWrite here to steer me. `/stop` ends what I am doing, `/kill` ends me."
+            f"> {first_line(task.text, 500)}\n\nWrite here to steer me; from elsewhere: `/steer {id} text`."
+            " `/stop` ends what I am doing, `/kill` ends me."
         )
-        return self._threads.opening(id, task.near, title[:90], first if task.parent else "", task.anchor)
+        return self._threads.opening(
+            id, task.near, title[:90], first if task.parent or task.introduced else "", task.anchor
+        )
 
 
 def _limited(spawn: Spawn, session: Session, profile: Profile) -> Spawn:

@@ -298,7 +298,9 @@ class Dispatcher:
                 await self._parts.inbox.mark(stored.n, "routed", reason)
             case ThreadGone():
                 if decision.session is not None:
-                    await self._parts.team.kill(decision.session.id, by="the deletion of its thread")
+                    await self._parts.team.kill(
+                        decision.session.id, by="the deletion of its thread", answered_in=stored.event.where
+                    )
                 await self._parts.inbox.mark(stored.n, "routed", decision.reason)
             case Moved():
                 await self._parts.rooms.follow(decision.where.in_room, decision.to)

@@ -13,7 +13,6 @@ from agents.base import (
     Fenced,
     MailKey,
     MailKind,
-    Mode,
     NewMail,
     NotFound,
     Posted,
@@ -29,7 +28,8 @@ from agents.session import session_id
 from channels.base import OpenThread, ThreadRef
 from storage import audit, boards, hops, marks, outbox, rows
 from storage.database import Database, to_nano, to_us
-from storage.session_ends import Told, answer_key, end_row, finish, tell_parent
+from storage.kills import kill_tree
+from storage.session_ends import Told, answer_key, finish
 from storage.sql import load
 
 SQL = load("journal")
@@ -57,12 +57,11 @@ class SqliteSessions:
     async def stop(self, session: SessionId) -> bool:
         return await self._database.write(lambda tx: tx.execute(SQL["ask_to_stop"], {"id": session}).rowcount > 0)
 
-    async def kill(self, session: SessionId, by: str, now: datetime) -> Killed:
+    async def kill(self, session: SessionId, by: str, now: datetime, *, answered_in: ThreadRef | None = None) -> Killed:
         told = Told()
 
         def work(tx: sqlite3.Connection) -> Killed:
-            killed = _kill(tx, session, by, now, told)
-            return Killed(sessions=killed)
+            return kill_tree(tx, session, by, now, told, answered_in)
 
         def tell(killed: Killed) -> None:
             for ended in killed.sessions:
@@ -378,29 +377,3 @@ def _label(tx: sqlite3.Connection, spawn: Spawn) -> str:
 def _refuse_taken(tx: sqlite3.Connection, label: str) -> None:
     if tx.execute(SQL["living_labels"], {"label": label}).fetchone():
         raise Refused(f"a living session is already called {label!r}: choose another label, or kill that one first")
-
-
-def _kill(tx: sqlite3.Connection, session: SessionId, by: str, now: datetime, told: Told) -> tuple[Session, ...]:
-    tree = tx.execute(SQL["tree"], {"id": session}).fetchall()
-    living = [row for row in tree if row["state"] != "ended"]
-    for row in living:
-        told.woken.extend(end_row(tx, row, Ended.KILLED, f"killed by {by}", now).woken)
-        if row["turn"]:
-            tx.execute(SQL["end_turn_row"], {"id": row["turn"], "now": to_us(now), "outcome": "killed"})
-    told.lanes.extend(outbox.cancel_for(tx, [row["id"] for row in living]))
-    if not living:
-        return ()
-    top = living[0]
-    if top["id"] == session and top["mode"] == Mode.RUN.value:
-        above = tell_parent(tx, top, Ended.KILLED, f"killed by {by}", now)
-        told.woken.extend(above.woken)
-    audit.append(
-        tx,
-        at=now,
-        actor=by,
-        action="kill",
-        resource=top["label"],
-        session=session,
-        detail={"sessions": [row["id"] for row in living]},
-    )
-    return tuple(rows.session(row) for row in living)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from agents.base import Session
-from agents.ports import Sessions
+from agents.ports import Killed, Sessions
+from agents.progress import counted
 from agents.team import Team
 from bot.access import Action, Role
 from bot.commands.base import SESSION, Command, Request, Targets, allow, owns
@@ -17,7 +19,7 @@ def command(team: Team, sessions: Sessions, targets: Targets) -> Command:
         if name == "all":
             return await _all(request)
         session = await targets.named_or_here(request, name, Action.KILL)
-        return _report(await _kill(request, session), session.label)
+        return _report([await _kill(request, session)], session.label, request.principal.name)
 
     async def _all(request: Request) -> str:
         allow(request, Action.KILL)
@@ -27,11 +29,10 @@ def command(team: Team, sessions: Sessions, targets: Targets) -> Command:
             for session in await sessions.living(10_000)
             if session.parent is None and (everything or owns(request, session))
         ]
-        killed = [ended for root in roots for ended in await _kill(request, root)]
-        return _report(killed, "all")
+        return _report([await _kill(request, root) for root in roots], "all", request.principal.name)
 
-    async def _kill(request: Request, session: Session) -> tuple[Session, ...]:
-        return (await team.kill(session.id, by=request.principal.name)).sessions
+    async def _kill(request: Request, session: Session) -> Killed:
+        return await team.kill(session.id, by=request.principal.name, answered_in=request.where)
 
     return Command(
         name="kill",
@@ -44,11 +45,14 @@ def command(team: Team, sessions: Sessions, targets: Targets) -> Command:
     )
 
 
-def _report(killed: list[Session] | tuple[Session, ...], name: str) -> str:
+def _report(kills: Sequence[Killed], name: str, by: str) -> str:
+    killed = [session for kill in kills for session in kill.sessions]
     if not killed:
         return f"Nothing was alive of {name}."
     names = ", ".join(f"**{session.label}**" for session in killed[:10])
     more = f" and {len(killed) - 10} more" if len(killed) > 10 else ""
     turns = sum(session.turns for session in killed)
     cost = sum(session.spent_usd for session in killed)
-    return f"Killed {names}{more}. Until then: {turns} turns, ${cost:.4f}. /history shows what was done."
+    calls = sum(kill.tool_calls for kill in kills)
+    done = f"{counted(turns, 'turn')}, {counted(calls, 'tool call')}, ${cost:.4f}"
+    return f"Killed {names}{more} (by {by}). Until then: {done}. `/history {killed[0].id}` shows each step."

@@ -35,6 +35,7 @@ def command(team: Team, profiles: Profiles, models: Models) -> Command:
                 near=request.where,
                 anchor=request.message_id if request.where.thread is None else None,
                 inbox=request.inbox,
+                introduced=True,
                 label=options.label,
                 model=options.model,
                 timeout_seconds=options.timeout_seconds,

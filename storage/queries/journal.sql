@@ -164,6 +164,9 @@ select * from steps where session = :session and n > :after order by n limit :li
 -- name: recent_steps
 select * from steps where session = :session order by n desc limit :limit
 
+-- name: tool_calls
+select count(*) from steps where session = :session and kind = 'result' and not coalesce(json_extract(body, '$.skipped'), 0)
+
 -- name: set_summary
 update sessions set summary_step = :n where id = :session
 

@@ -70,7 +70,11 @@ async def test_one_message_shows_the_children_over_a_restart_and_says_how_each_e
         said = screen.said_anywhere()
     async with running(file, [screen]) as threadmill:
         assert len(boards(screen, home)) == 1
-        await threadmill.command(screen, there["beta"], "/kill", "Killed beta")
+        killed = await threadmill.command(screen, home, "/kill beta", "Killed beta")
+        assert "(by Ada" in killed
+        assert "Until then: 1 turn, 0 tool calls" in killed
+        said_to_it = await threadmill.shows(screen, there["beta"], "beta was killed by Ada")
+        assert "Until then: 1 turn, 0 tool calls" in said_to_it[-1]
         over = await shown(threadmill, screen, home, lambda text: "3 agents have ended" in text, "all have ended")
         assert "1 done, 1 killed, 1 failed" in over
         await threadmill.shows(screen, home, "All is back")
