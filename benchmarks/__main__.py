@@ -12,59 +12,16 @@ import argparse
 import asyncio
 import statistics
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 
-from benchmarks import load, platforms
+from benchmarks import load, platforms, sessions, teams
 from benchmarks.filled import fill
-from benchmarks.processes import TOKEN, Running, free_port, running
+from benchmarks.processes import TOKEN, Running
+from benchmarks.servers import bare, model, threadmill
 
 THREADS, ROUNDS, PAIRS = 200, 5, 3
-
-_CONFIG = """
-[bot]
-data = "{data}"
-[web]
-port = {port}
-token = "{token}"
-[models.default]
-kind = "anthropic"
-model = "claude-sonnet-5-5"
-api_key = "key"
-base_url = "{model}"
-[agents.assistant]
-model = "default"
-prompt = "You answer."
-[logs]
-level = "warning"
-"""
-
-
-@asynccontextmanager
-async def model() -> AsyncIterator[Running]:
-    port = free_port()
-    async with running("-m", "benchmarks.model", "--port", str(port), port=port, path="/") as server:
-        yield server
-
-
-@asynccontextmanager
-async def bare(model_url: str, *, lean: bool) -> AsyncIterator[Running]:
-    port = free_port()
-    more = ("--lean",) if lean else ()
-    arguments = ("-m", "benchmarks.bare", "--port", str(port), "--model-url", model_url, *more)
-    async with running(*arguments, port=port, path="/") as server:
-        yield server
-
-
-@asynccontextmanager
-async def threadmill(model_url: str, data: Path) -> AsyncIterator[Running]:
-    port = free_port()
-    config = data / "config.toml"
-    config.write_text(_CONFIG.format(data=data / "data", port=port, token=TOKEN, model=model_url))
-    async with running("-m", "bot", "run", "--config", str(config), port=port, path="/readyz") as server:
-        yield server
 
 
 async def throughput(*, lean: bool) -> None:
@@ -164,6 +121,21 @@ async def start3(*, lean: bool) -> None:
         await platforms.start3(brain.url)
 
 
+async def spawns(*, lean: bool) -> None:
+    del lean  # there is nothing bare to compare with
+    await teams.spawns()
+
+
+async def many_sessions(*, lean: bool) -> None:
+    del lean
+    await sessions.sessions()
+
+
+async def kills(*, lean: bool) -> None:
+    del lean
+    await teams.kills()
+
+
 BENCHMARKS: dict[str, Callable[..., Awaitable[None]]] = {
     "start": start,
     "start3": start3,
@@ -171,6 +143,9 @@ BENCHMARKS: dict[str, Callable[..., Awaitable[None]]] = {
     "throughput": throughput,
     "platforms": on_platforms,
     "history": history,
+    "spawns": spawns,
+    "sessions": many_sessions,
+    "kills": kills,
 }
 ONE_PLATFORM = {name: partial(on_platforms, (name,)) for name in platforms.NAMES}
 
