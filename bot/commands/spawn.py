@@ -13,6 +13,7 @@ from bot.access import Action
 from bot.commands.base import Command, Misused, Request, allow
 from channels.base import CommandOption, Takes
 
+_REST = re.compile(r"--(?:\s+|$)")
 _OPTION = re.compile(r"(label|model|timeout|budget|workspace)=(\S*)\s*")
 
 
@@ -76,11 +77,13 @@ class _Options:
 
 
 def _options(text: str, models: Models) -> tuple[_Options, str]:
-    """The options and the task. Raises Misused when a value is none."""
+    """The options and the task. Raises Misused when a value is none. What follows `--` is task: so the text of
+    somebody else's message, handed over by a menu, chooses nothing."""
     given: dict[str, str] = {}
     while match := _OPTION.match(text):
         given[match[1]] = match[2]
         text = text[match.end() :]
+    text = text[found.end() :] if (found := _REST.match(text)) else text
     known = [info.name for info in models.infos()]
     if "model" in given and given["model"] not in known:
         raise Misused(f"There is no model {given['model']!r}. There are: {', '.join(known)}.")

@@ -160,7 +160,7 @@ def _said(
     if data.type != SLASH:
         target = (data.resolved.messages if data.resolved is not None else {}).get(data.target_id or "")
         about = Message.model_validate({"channel_id": raw.place_id, **target}) if target else None
-        return Kind.COMMAND, f"/spawn {text_of(about, me) if about is not None else ''}".rstrip(), None, about
+        return Kind.COMMAND, f"/spawn -- {text_of(about, me) if about is not None else ''}".rstrip(), None, about
     return Kind.COMMAND, _command_text(data.name, data.options, _spec(data.name, commands)), None, None
 
 

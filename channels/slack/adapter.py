@@ -198,11 +198,20 @@ class SlackChannel:
     async def _identify(self, client: AsyncWebClient) -> None:
         answer = await self._calls.ask("say who the bot is", client.auth_test())
         team, user, bot = (str(answer.get(key) or "") for key in ("team_id", "user_id", "bot_id"))
+        if user and not bot:  # what we post may come back under it alone
+            bot = await self._bot_id(client, user)
         self._me = Identity(team=team, user=user, bot=bot)
         self._speaking().screen.me = self._me
         granted = {name.lower(): value for name, value in answer.headers.items()}.get("x-oauth-scopes")
         if granted and (missing := sorted(set(SCOPES) - {scope.strip() for scope in str(granted).split(",")})):
             logger.warning("the Slack app of %s lacks permissions: %s", self.name, ", ".join(missing))
+
+    async def _bot_id(self, client: AsyncWebClient, user: str) -> str:
+        try:
+            answer = await self._calls.ask("describe the bot", client.users_info(user=user))
+        except ChannelError:
+            return ""
+        return str(dict_of(dict_of(answer, "user"), "profile").get("bot_id") or "")
 
     async def _leave_when_locked_out(self, client: AsyncWebClient) -> None:
         """Raises Rejected once Slack does not know us any more. One call's refusal is only a hint: some methods refuse

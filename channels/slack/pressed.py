@@ -56,7 +56,7 @@ def shortcut(event: Interaction, reader: Reader, now: datetime) -> list[Inbound]
             kind=Kind.COMMAND,
             where=reader.place(room, message.thread_ts or ts),
             sender=reader.sender(event.user.id, event.user.name or event.user.username),
-            text=f"/spawn {text}".rstrip(),
+            text=f"/spawn -- {text}".rstrip(),
             sent_at=ts_time(event.action_ts, now),
             message_id=ts or None,
             attachments=tuple(attachments_of(message.files)),

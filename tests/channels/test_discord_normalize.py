@@ -241,7 +241,7 @@ def test_a_message_is_handed_to_an_agent_with_its_text_and_files() -> None:
         "resolved": {"messages": {target["id"]: target}},
     }
     event = interaction(2, data)
-    assert (event.text, event.message_id, len(event.attachments)) == ("/spawn <@5> fix this", target["id"], 1)
+    assert (event.text, event.message_id, len(event.attachments)) == ("/spawn -- <@5> fix this", target["id"], 1)
 
 
 def test_the_declaration_keeps_discords_rules_and_changes_its_fingerprint_only_with_its_content() -> None:

@@ -455,7 +455,7 @@ async def test_a_message_is_handed_to_an_agent_from_its_menu(discord: DiscordRig
     message = await discord.says(discord.room, "fix the build")
     world.hands_over(discord.room.room, message, "Hand to an agent")
     event = (await discord.intake.wait_for(2))[-1]
-    assert (event.kind, event.text, event.message_id) == (Kind.COMMAND, "/spawn fix the build", message)
+    assert (event.kind, event.text, event.message_id) == (Kind.COMMAND, "/spawn -- fix the build", message)
 
 
 def test_a_handle_is_read_back_and_a_broken_one_is_none() -> None:

@@ -324,7 +324,7 @@ def test_the_shortcut_in_a_messages_menu_spawns_an_agent_with_its_text():
         message={"type": "message", "user": "U2", "ts": "1500000001.000100", "text": "the build &gt; 5 min"},
     )
     event = only(shortcut)
-    assert (event.kind, event.text) == (Kind.COMMAND, "/spawn the build > 5 min")
+    assert (event.kind, event.text) == (Kind.COMMAND, "/spawn -- the build > 5 min")
     assert event.where.thread == "1500000001.000100"
     assert read(shortcut | {"callback_id": "somebody_elses"}) == []
 

@@ -304,7 +304,7 @@ async def test_slash_commands_buttons_and_shortcuts_arrive_and_are_acknowledged(
     events = await slack.intake.wait_for(3)
     found = {(event.kind, event.text) for event in events}
     assert (Kind.COMMAND, "/kill all") in found
-    assert (Kind.COMMAND, "/spawn the build is slow") in found
+    assert (Kind.COMMAND, "/spawn -- the build is slow") in found
 
 
 @pytest.mark.parametrize(

@@ -54,3 +54,8 @@ async def test_what_spawn_is_given_is_taken_or_refused_and_who_waits_for_room_is
         await threadmill.until(lambda: room.waiting == 0)
         await threadmill.settled()
         assert await threadmill.rows("select text from deliveries where text = 'there is room'") != []
+        await threadmill.post("handed", "/spawn -- researcher label=mine budget=9 say hi")  # somebody else's words
+        await threadmill.heard("handed", "Spawned")
+        [handed] = await threadmill.rows("select agent, label, task from sessions order by rowid desc limit 1")
+        assert (handed[0], handed[2]) == ("assistant", "researcher label=mine budget=9 say hi")
+        assert handed[1] != "mine"
