@@ -59,7 +59,7 @@ class CallRunner:
     async def refused(self, call: ToolCall, session: Session, *, begun_at: datetime, now: datetime) -> NewStep | None:
         """The result of a call that a person must allow and did not. Before it begins: what was begun and cut off
         could not tell a wait from a crash. Raises Park while nobody has decided."""
-        if self._approvals is None or call.name not in self._profile.approve:
+        if self._approvals is None or not self._toolbox.covers(self._profile.approve, call.name):
             return None
         try:
             tool = self._checked(call)

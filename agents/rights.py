@@ -72,7 +72,7 @@ def _cut(profile: Profile, above: Profile | None, generations: int) -> Profile:
         return replace(profile, tools=(), spawns=(), models=(), state=(), may_message=(), max_depth=0)
     return replace(
         profile,
-        tools=_in_both(profile.tools, above.tools),
+        tools=_tools_in_both(profile.tools, above.tools),
         spawns=_in_both(profile.spawns, above.spawns),
         models=_in_both(profile.models, (above.model, *above.models)),
         state=_in_both(profile.state, above.state),
@@ -81,6 +81,17 @@ def _cut(profile: Profile, above: Profile | None, generations: int) -> Profile:
         max_depth=max(0, min(profile.max_depth, above.max_depth - generations)),
         spawns_per_minute=min(profile.spawns_per_minute, above.spawns_per_minute),
     )
+
+
+def _tools_in_both(tools: tuple[str, ...], above: tuple[str, ...]) -> tuple[str, ...]:
+    """`mcp:NAME` stands for every tool of that server, whose names begin with `NAME_` (no other tool's do)."""
+    found: list[str] = []
+    for word in tools:
+        if word in above or f"mcp:{word.partition('_')[0]}" in above:
+            found.append(word)
+        elif word.startswith("mcp:"):
+            found += [name for name in above if name.startswith(f"{word.removeprefix('mcp:')}_")]
+    return tuple(dict.fromkeys(found))
 
 
 _Name = TypeVar("_Name", bound=str)

@@ -26,7 +26,7 @@ class Pin:
     server: str
     approved: str | None  # digest of the tools that may be used
     seen: str  # digest of the tools that it offers
-    tools: tuple[str, ...]  # names of what it offers
+    offered: tuple[Offered, ...]  # what that is
 
     @property
     def is_approved(self) -> bool:
@@ -39,10 +39,20 @@ class ToolServers(Protocol):
     async def see(self, server: str, digest: str, offered: Sequence[Offered], now: datetime) -> Pin:
         """Note what a server offers. What is seen first is approved: the operator has just configured it."""
 
-    async def approve(self, server: str, by: str, now: datetime) -> Pin | None:
-        """Approve what the server offers now. None when it was never seen."""
+    async def pin(self, server: str) -> Pin | None: ...
+    async def approve(self, server: str, digest: str, by: str, now: datetime) -> Pin | None:
+        """Approve what was looked at. None when the server offers something else by now, or was never seen."""
 
     async def pins(self) -> Sequence[Pin]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerState:
+    """How a server does, for people."""
+
+    name: str
+    state: str  # a sentence
+    is_fine: bool  # its tools can be used
 
 
 def digest_of(offered: Sequence[Offered]) -> str:

@@ -16,26 +16,35 @@ from agents.tools.skills import SkillTool
 from agents.tools.state import StateDeleteTool, StateGetTool, StateListTool, StateSetTool
 from agents.workspaces import Quota, Workspaces
 from bot.config import Config
+from bot.config.parts import McpServer
 from storage.database import Database
 from storage.state import SqliteSharedValues
 from storage.tool_servers import SqliteToolServers
 
 
-def tool_servers(config: Config, database: Database, toolbox: Toolbox, clock: Callable[[], datetime]) -> McpServers:
+def tool_servers(
+    config: Config,
+    database: Database,
+    toolbox: Toolbox,
+    clock: Callable[[], datetime],
+    withheld: Callable[[str, str], None],
+) -> McpServers:
     """The configured MCP servers; what they offer comes into the toolbox while they run."""
-    servers = {
-        name: Server(
-            command=server.command,
-            args=server.args,
-            env=server.env,
-            url=server.url,
-            headers=server.headers,
-            allow=server.allow,
-            timeout_seconds=server.timeout_seconds,
-        )
-        for name, server in config.mcp.items()
-    }
-    return McpServers(servers, SqliteToolServers(database), toolbox, clock)
+    servers = {name: server_of(server) for name, server in config.mcp.items()}
+    return McpServers(servers, SqliteToolServers(database), toolbox, clock, withheld)
+
+
+def server_of(server: McpServer) -> Server:
+    """A server as the configuration gives it."""
+    return Server(
+        command=server.command,
+        args=server.args,
+        env=server.env,
+        url=server.url,
+        headers=server.headers,
+        allow=server.allow,
+        timeout_seconds=server.timeout_seconds,
+    )
 
 
 def keeping_tools(config: Config, database: Database, skills: Skills) -> Sequence[Tool]:

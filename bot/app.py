@@ -228,7 +228,7 @@ class Application:
                 *keeping_tools(config, database, skills := Skills(config.bot.skills)),
             ]
         )
-        self.tool_servers = tool_servers(config, database, toolbox, clock)
+        self.tool_servers = tool_servers(config, database, toolbox, clock, self.operators.withheld)
         self.runner = TurnRunner(
             TurnParts(
                 journal=self.journal,
@@ -302,7 +302,7 @@ class Application:
                 pairing.deny(desk, answers),
                 pairing.link(desk, speaker),
                 whoami.command(),
-                health.command(self.connections.health, models, lambda: engine.awake),
+                health.command(self.connections.health, models, self.tool_servers.health, lambda: engine.awake),
                 monitor.command(self.monitors, current, config.bot.timezone),
                 deadletters.command(lambda: letters),
             ]
@@ -334,6 +334,7 @@ class Application:
                 hub=self.hub,
                 receive={str(name): channel.receive for name, channel in local.items()},
                 health=self.connections.health,
+                tool_servers=self.tool_servers.health,
                 ready=lambda: self.is_ready,
                 metrics=metrics.text,
                 dead_letters=letters,

@@ -1,5 +1,5 @@
 """Tells operators what only a person can mend: a message that could not be delivered or may be doubled, an old id in
-the configuration.
+the configuration, a tool server whose tools have changed.
 
 Each operator is told at the first place of his reach, at most once a quarter of an hour for one place, so that an
 outage is one message and not a flood. What is not told stands in the dead letters all the same.
@@ -69,6 +69,14 @@ class Operators:
             log.warning("operators are not told", text=text)
         else:
             self._waiting.put_nowait((text, f"{_KEY}{key}"))
+
+    def withheld(self, server: str, digest: str) -> None:
+        """Report a tool server whose tools have changed. Never blocks."""
+        text = (
+            f"The tool server {server} offers other tools than were approved, so agents cannot use it."
+            f" `/approve mcp:{server}` shows what it offers now, and how to release it."
+        )
+        self.news(text, f"mcp/{server}/{digest}")
 
     async def run(self) -> None:
         """Serve until cancelled."""

@@ -35,9 +35,14 @@ class SqliteToolServers:
 
         return await self._database.write(work)
 
-    async def approve(self, server: str, by: str, now: datetime) -> Pin | None:
+    async def pin(self, server: str) -> Pin | None:
+        row = await self._database.read(lambda tx: tx.execute(SQL["server"], {"name": server}).fetchone())
+        return None if row is None else _pin(row)
+
+    async def approve(self, server: str, digest: str, by: str, now: datetime) -> Pin | None:
         def work(tx: sqlite3.Connection) -> Pin | None:
-            row = tx.execute(SQL["approve"], {"name": server, "by": by, "now": to_us(now)}).fetchone()
+            query = {"name": server, "digest": digest, "by": by, "now": to_us(now)}
+            row = tx.execute(SQL["approve"], query).fetchone()
             if row is None:
                 return None
             pin = _pin(row)
@@ -55,10 +60,10 @@ def _pin(row: sqlite3.Row) -> Pin:
         server=row["name"],
         approved=row["approved"],
         seen=row["seen"],
-        tools=tuple(tool["name"] for tool in json.loads(row["tools"])),
+        offered=tuple(Offered(**tool) for tool in json.loads(row["tools"])),
     )
 
 
 def _note(tx: sqlite3.Connection, now: datetime, by: str, action: str, pin: Pin) -> None:
-    detail = {"digest": pin.seen, "tools": len(pin.tools), "approved": pin.is_approved}
+    detail = {"digest": pin.seen, "tools": len(pin.offered), "approved": pin.is_approved}
     audit.append(tx, at=now, actor=by, action=action, resource=f"mcp:{pin.server}", detail=detail)

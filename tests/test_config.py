@@ -496,6 +496,59 @@ MONITOR_MISTAKES = {
 }
 
 
+MISTAKES |= {
+    "a server that is a program and an address": (
+        '[mcp.x]\ncommand = "a"\nurl = "https://e.org"\n',
+        "config.toml:5: mcp.x: needs either command or url",
+    ),
+    "a server that is nothing": ("[mcp.x]\n", "config.toml:5: mcp.x: needs either command or url"),
+    "a server's address that is none": ('[mcp.x]\nurl = "e.org"\n', "config.toml:6: mcp.x.url: "),
+    "headers of a program": (
+        '[mcp.x]\ncommand = "a"\nheaders = { A = "b" }\n',
+        "config.toml:7: mcp.x.headers: they belong to a url",
+    ),
+    "a variable for an address": (
+        '[mcp.x]\nurl = "https://e.org"\nenv = { A = "b" }\n',
+        "config.toml:6: mcp.x.url: args and env belong to a command",
+    ),
+    "a server's name with a line in it": ('[mcp.a_b]\ncommand = "a"\n', "config.toml:5: mcp.a_b: a server's name has"),
+    "a server called as our own tools are": (
+        '[mcp.file]\ncommand = "a"\n',
+        "config.toml:5: mcp.file: tools of Threadmill itself begin with file_",
+    ),
+    "a server that is not there": (
+        'tools = ["mcp:y"]\n[mcp.x]\ncommand = "a"\n',
+        "config.toml:5: agents.assistant.tools",
+    ),
+    "leave for a server that is not there": (
+        'approve = ["mcp:y"]\n[mcp.x]\ncommand = "a"\n',
+        "config.toml:5: agents.assistant.approve",
+    ),
+}
+
+
+def test_servers_of_tools_are_configured_with_their_secrets() -> None:
+    text = (
+        'tools = ["mcp:a", "a_one", "b_two"]\napprove = ["mcp:a", "b_two"]\n'
+        '[mcp.a]\ncommand = "run-a"\nargs = ["-v"]\nenv = { KEY = "${SECRET}" }\nallow = ["one"]\ntimeout_seconds = 5\n'
+        '[mcp.b]\nurl = "https://b.example/mcp"\nheaders = { Authorization = "Bearer ${SECRET}" }\n'
+    )
+    Path("config.toml").write_text(BASE + text)
+    config = load(environ={"SECRET": "s3cret"})
+    one, two = config.mcp["a"], config.mcp["b"]
+    assert (one.command, one.args, one.env, one.url, one.allow) == (
+        "run-a",
+        ("-v",),
+        {"KEY": "s3cret"},
+        None,
+        frozenset({"one"}),
+    )
+    assert (one.timeout_seconds, two.timeout_seconds) == (5.0, 60.0)
+    assert (two.command, two.url, two.headers) == (None, "https://b.example/mcp", {"Authorization": "Bearer s3cret"})
+    assert next(iter(config.agents.values())).approve == ("mcp:a", "b_two")
+    assert "s3cret" not in repr(config)
+
+
 @pytest.mark.parametrize(("text", "said"), MISTAKES.values(), ids=MISTAKES.keys())
 def test_a_mistake_is_told_with_its_line_its_key_and_what_to_do(text: str, said: str) -> None:
     told = problems(BASE + text)

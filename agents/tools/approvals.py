@@ -27,15 +27,16 @@ def arguments_hash(tool: str, arguments: Mapping[str, Any]) -> str:
 
 
 class Approvals:
-    """Asks whether a call may be made, where the profile says that somebody must be asked."""
+    """Asks whether a call may be made."""
 
     def __init__(self, asker: Asker, questions: Questions) -> None:
         self._asker = asker
         self._questions = questions
 
     async def require(self, call: Call, tool: str, arguments: Mapping[str, Any]) -> None:
-        """Return when the call may be made. Raises Park while nobody has said so, ToolError when it may not."""
-        if tool not in call.profile.approve or await self._questions.granted(call.session.id, tool):
+        """Return when the call, about which somebody must be asked, may be made. Raises Park while nobody has said
+        so, ToolError when it may not."""
+        if await self._questions.granted(call.session.id, tool):
             return
         bound = arguments_hash(tool, arguments)
         question = new_question(

@@ -109,11 +109,14 @@ class Toolbox:
         names = dict.fromkeys(name for word in profile.tools for name in self._groups.get(word, (word,)))
         return tuple(self._specs[name] for name in names if name in self._specs)
 
+    def covers(self, words: Iterable[str], name: str) -> bool:
+        """Whether one of these words is the tool's name, or that of a group which it is in."""
+        return any(name == word or name in self._groups.get(word, ()) for word in words)
+
     def tool(self, profile: Profile, name: str) -> Tool:
         """Raises ToolError when there is none or the profile does not name it."""
         tool = self._tools.get(name)
-        named = name in profile.tools or any(name in self._groups.get(word, ()) for word in profile.tools)
-        if tool is None or not named:
+        if tool is None or not self.covers(profile.tools, name):
             known = ", ".join(spec.name for spec in self.offered(profile)) or "none"
             raise ToolError(f"there is no tool {name!r} for you; your tools: {known}")
         return tool

@@ -10,33 +10,41 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, ClassVar
 
 import structlog
 from pydantic import BaseModel, ConfigDict
 
-from agents.tool_servers import Offered, Pin, ToolServers, digest_of
+from agents.tool_servers import Offered, Pin, ServerState, ToolServers, digest_of
 from agents.tools.base import Call, Tool, Toolbox, ToolError
 from agents.tools.mcp_client import Connection, Lost, NotInstalled, Server, connected
 
 log = structlog.get_logger("mcp")
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_MOST_TOOLS = 100
+MOST_TOOLS = 100
 _LONGEST_DESCRIPTION = 4_000
 _CONNECT_SECONDS = 30.0
 _LOOK_SECONDS = 30.0  # between looks whether a server still answers and offers the same
 _LONGEST_PAUSE = 60.0
+_FINE = "connected"
 
 
 class McpServers:
-    """All configured servers. `states` says for people how each one does."""
+    """All configured servers. `states` says for people how each one does; `withheld` is called with the name of a
+    server whose tools have changed, and the digest of what it offers now."""
 
     def __init__(
-        self, servers: Mapping[str, Server], store: ToolServers, toolbox: Toolbox, clock: Callable[[], datetime]
+        self,
+        servers: Mapping[str, Server],
+        store: ToolServers,
+        toolbox: Toolbox,
+        clock: Callable[[], datetime],
+        withheld: Callable[[str, str], None] = lambda _server, _digest: None,
     ) -> None:
+        self._withheld = withheld
         self._servers = servers
         self._store = store
         self._toolbox = toolbox
@@ -51,9 +59,19 @@ class McpServers:
             for name, server in self._servers.items():
                 group.create_task(self._serve(name, server), name=f"mcp-{name}")
 
-    async def approve(self, server: str, by: str) -> Pin | None:
-        """Let agents use what the server offers now. None when there is no such server."""
-        pin = await self._store.approve(server, by, self._clock())
+    def health(self) -> Sequence[ServerState]:
+        """How each one does."""
+        return [
+            ServerState(name=name, state=state, is_fine=state.startswith(_FINE)) for name, state in self.states.items()
+        ]
+
+    async def pin(self, server: str) -> Pin | None:
+        """What is known of a configured server. None when there is no such server, or nothing was seen of it."""
+        return await self._store.pin(server) if server in self._servers else None
+
+    async def approve(self, server: str, digest: str, by: str) -> Pin | None:
+        """Let agents use what the server offers. None when that is not what was looked at."""
+        pin = await self._store.approve(server, digest, by, self._clock())
         if server in self._look:
             self._look[server].set()
         return pin
@@ -89,8 +107,8 @@ class McpServers:
                 log.warning("an MCP server cannot be used", server=name, reason=str(error))
                 return
             except Exception as error:  # noqa: BLE001 - the top of this server's task
-                self.states[name] = f"not connected: {_reason(error)}"
-                log.warning("an MCP server was lost", server=name, reason=_reason(error))
+                self.states[name] = f"not connected: {reason(error)}"
+                log.warning("an MCP server was lost", server=name, reason=reason(error))
             finally:
                 self._connections.pop(name, None)
             task = asyncio.current_task()
@@ -104,7 +122,7 @@ class McpServers:
     async def _stay_connected(self, name: str, server: Server) -> None:
         look = self._look[name]
         look.clear()
-        async with connected(server, within=_CONNECT_SECONDS, changed=look.set) as connection:
+        async with connected(name, server, within=_CONNECT_SECONDS, changed=look.set) as connection:
             while True:
                 await self._take_over(name, server, connection)
                 try:
@@ -118,19 +136,20 @@ class McpServers:
     async def _take_over(self, name: str, server: Server, connection: Connection) -> None:
         """Offer the server's tools, when they are those that were approved."""
         async with asyncio.timeout(_CONNECT_SECONDS):
-            offered = await connection.tools(_MOST_TOOLS)
+            offered = await connection.tools(MOST_TOOLS)
         pin = await self._store.see(name, digest_of(offered), offered, self._clock())
         self._connections[name] = connection
         if not pin.is_approved:
             self._toolbox.put(f"mcp:{name}", ())
             if not self.states[name].startswith("withheld"):
                 log.warning("an MCP server offers other tools than before: withheld until approved", server=name)
-            self.states[name] = f"withheld: its tools have changed; look at them, then /approve mcp:{name}"
+                self._withheld(name, pin.seen)
+            self.states[name] = f"withheld: its tools have changed; /approve mcp:{name} shows them"
             return
         allowed = [tool for tool in offered if server.allow is None or tool.name in server.allow]
         usable = [tool for tool in allowed if _NAME.fullmatch(f"{name}_{tool.name}")]
         self._toolbox.put(f"mcp:{name}", [_tool(self, name, tool, server) for tool in usable])
-        self.states[name] = f"connected, {len(usable)} tools"
+        self.states[name] = f"{_FINE}, {len(usable)} tool{'' if len(usable) == 1 else 's'}"
 
 
 class _McpTool:
@@ -175,7 +194,8 @@ def _tool(servers: McpServers, server: str, offered: Offered, settings: Server) 
     return kind(servers, server, offered.name)
 
 
-def _reason(error: BaseException) -> str:
+def reason(error: BaseException) -> str:
+    """The first failure of what went wrong, in one line."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return f"{type(error).__name__}: {error}"[:300]

@@ -1,33 +1,26 @@
 """A connection to one MCP server, by the official SDK, which is imported here only and when a server is configured.
 
-The process of a server over standard input and output is our own, not the SDK's: it leads a process group that is
-killed at once, children included, and a line of its output has a bound.
+Whatever a server does, a call ends: with its text, with its failure, or with Lost. What it sends has a bound.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import structlog
-
-from agents.processes import end_all, new_mark
 from agents.tool_servers import Offered
+from agents.tools.mcp_process import LONGEST_MESSAGE, Process, started, streams_of
 
 if TYPE_CHECKING:
     from mcp.client.session import ClientSession
     from mcp.types import CallToolResult
 
-log = structlog.get_logger("mcp")
-
-_LONGEST_LINE = 10_000_000  # bytes of one message of a server
-_WATCH_SECONDS = 0.2
 _LONGEST_TEXT = 1_000_000  # characters of a result that are put together
-_INHERITED = ("HOME", "LANG", "LOGNAME", "PATH", "SHELL", "TERM", "TMPDIR", "USER")
+_HTTP_SECONDS = 30.0
+_LONGEST_QUIET_SECONDS = 300.0  # of a stream over HTTP
 
 
 class NotInstalled(Exception):
@@ -54,7 +47,7 @@ class Server:
 class Connection:
     """An open session with a server."""
 
-    def __init__(self, session: ClientSession, process: _Process | None) -> None:
+    def __init__(self, session: ClientSession, process: Process | None) -> None:
         self._session = session
         self._process = process
         self._lost = False
@@ -126,16 +119,19 @@ class Connection:
 
     @property
     def _gone(self) -> bool:
-        return self._lost or (self._process is not None and self._process.running.returncode is not None)
+        return self._lost or (self._process is not None and self._process.ended)
 
 
 @asynccontextmanager
-async def connected(server: Server, *, within: float, changed: Callable[[], None]) -> AsyncIterator[Connection]:
+async def connected(
+    name: str, server: Server, *, within: float, changed: Callable[[], None]
+) -> AsyncIterator[Connection]:
     """An open connection; `changed` is called when the server tells that its tools changed, or its process ends.
 
     Raises NotInstalled, OSError, TimeoutError and what the SDK raises.
     """
     try:
+        import httpx2
         from mcp.client.session import ClientSession
         from mcp.client.streamable_http import streamable_http_client
         from mcp.shared._httpx_utils import create_mcp_http_client
@@ -147,101 +143,47 @@ async def connected(server: Server, *, within: float, changed: Callable[[], None
             changed()
 
     async with AsyncExitStack() as stack:
-        process: _Process | None = None
+        process: Process | None = None
         if server.url is not None:
-            client = await stack.enter_async_context(create_mcp_http_client(headers=dict(server.headers or {})))
-            streams = await stack.enter_async_context(streamable_http_client(server.url, http_client=client))
+            quiet = max(_LONGEST_QUIET_SECONDS, server.timeout_seconds + _HTTP_SECONDS)
+            timeout = httpx2.Timeout(_HTTP_SECONDS, read=quiet)
+            client = create_mcp_http_client(headers=dict(server.headers or {}), timeout=timeout)
+            client.event_hooks["response"].append(_bounded)
+            await stack.enter_async_context(client)
+            streams = await stack.enter_async_context(
+                streamable_http_client(server.url, http_client=client, max_sse_event_size=LONGEST_MESSAGE)
+            )
         else:
-            process = await stack.enter_async_context(_process(server))
-            streams = await stack.enter_async_context(_streams(process, changed))
+            assert server.command is not None
+            process = await stack.enter_async_context(started(name, server.command, server.args, server.env or {}))
+            streams = await stack.enter_async_context(streams_of(process, changed))
         session = await stack.enter_async_context(ClientSession(*streams, message_handler=told))
         async with asyncio.timeout(within):
             await session.initialize()
         yield Connection(session, process)
 
 
-@dataclass(frozen=True, slots=True)
-class _Process:
-    """A server's process, with what its descendants are known by."""
+async def _bounded(response: Any) -> None:
+    """Hook of the HTTP client: an answer that is too large ends as a broken one. The SDK bounds events by itself."""
+    import httpx2
 
-    running: asyncio.subprocess.Process
-    mark: dict[str, str]
+    if response.headers.get("content-type", "").startswith("text/event-stream"):
+        return
+    whole = response.stream
 
-    def kill(self) -> None:
-        end_all(self.running.pid, self.mark, buried=self.running.returncode is not None)
+    class Bounded(httpx2.AsyncByteStream):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            size = 0
+            async for chunk in whole:
+                size += len(chunk)
+                if size > LONGEST_MESSAGE:
+                    raise httpx2.ReadError(f"the answer has more than {LONGEST_MESSAGE} bytes")
+                yield chunk
 
+        async def aclose(self) -> None:
+            await whole.aclose()
 
-@asynccontextmanager
-async def _process(server: Server) -> AsyncIterator[_Process]:
-    assert server.command is not None
-    inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
-    running = await asyncio.create_subprocess_exec(
-        server.command,
-        *server.args,
-        env={**inherited, **(server.env or {}), **(mark := new_mark())},
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-        start_new_session=True,
-        limit=_LONGEST_LINE,
-    )
-    process = _Process(running, mark)
-    try:
-        yield process
-    finally:
-        process.kill()
-        await running.wait()
-
-
-@asynccontextmanager
-async def _streams(process: _Process, ended: Callable[[], None]) -> AsyncIterator[tuple[Any, Any]]:
-    """The process as the SDK's pair of streams."""
-    import anyio
-    from mcp.shared.message import SessionMessage
-    from mcp.types import jsonrpc_message_adapter
-
-    running = process.running
-    stdin, stdout = running.stdin, running.stdout
-    assert stdin is not None and stdout is not None  # noqa: PT018
-    incoming, received = anyio.create_memory_object_stream[SessionMessage | Exception](0)
-    sent, outgoing = anyio.create_memory_object_stream[SessionMessage](0)
-
-    async def read() -> None:
-        async with incoming:
-            with suppress(ValueError, ConnectionError, anyio.BrokenResourceError, anyio.ClosedResourceError):
-                while line := await stdout.readline():  # ValueError: a line beyond the bound
-                    try:
-                        message = jsonrpc_message_adapter.validate_json(line, by_name=False)
-                    except ValueError:
-                        log.warning("an MCP server wrote a line that is no message", line=line[:200])
-                        continue
-                    await incoming.send(SessionMessage(message))
-        process.kill()
-        ended()
-
-    async def write() -> None:
-        async with outgoing:
-            with suppress(ConnectionError):
-                async for item in outgoing:
-                    stdin.write(item.message.model_dump_json(by_alias=True, exclude_unset=True).encode() + b"\n")
-                    await stdin.drain()
-
-    async def watch() -> None:
-        # Neither the end of the output nor `wait` tells: a child of the server may hold the pipe open.
-        while running.returncode is None:  # noqa: ASYNC110 - asyncio tells of it only once the pipes are closed
-            await asyncio.sleep(_WATCH_SECONDS)
-        process.kill()
-
-    async with anyio.create_task_group() as group:
-        group.start_soon(watch)
-        group.start_soon(read)
-        group.start_soon(write)
-        try:
-            yield received, sent
-        finally:
-            group.cancel_scope.cancel()
-            for stream in (received, sent, incoming, outgoing):
-                stream.close()
+    response.stream = Bounded()
 
 
 def _text(block: Any) -> str:

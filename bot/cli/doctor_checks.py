@@ -31,6 +31,7 @@ def of(config: Config) -> Sequence[Check]:
         _asked("agents.reached", lambda: reached(config)),
         Check(id="agents.prices", run=lambda: prices(config), network=False),
         *models(config),
+        *(_tool_server(name, config) for name in config.mcp),
         *(check for channel in config.channels.values() for check in doctor_channels.of(channel, config)),
     ]
 
@@ -176,3 +177,24 @@ def _model(name: str, settings: ModelSettings) -> Check:
         )
 
     return Check(id=f"model.{name}", run=ask, network=settings.kind != "rehearsal")
+
+
+def _tool_server(name: str, config: Config) -> Check:
+    """Connect to an MCP server, and ask what it offers. Its process is one of its own."""
+
+    async def connect() -> CheckResult:
+        from agents.tools.mcp import MOST_TOOLS, reason
+        from agents.tools.mcp_client import NotInstalled, connected
+        from bot.agent_tools import server_of
+
+        try:
+            async with connected(name, server_of(config.mcp[name]), within=20.0, changed=lambda: None) as connection:
+                offered = await connection.tools(MOST_TOOLS)
+        except NotInstalled as error:
+            return failed(str(error), "install it, and start again")
+        except Exception as error:  # noqa: BLE001 - whatever a program of somebody else does
+            return failed(reason(error), f"put [mcp.{name}] right: its command or url; its own messages are in the log")
+        names = ", ".join(tool.name for tool in offered[:8])
+        return ok(f"{len(offered)} tools: {names}{', …' if len(offered) > 8 else ''}")
+
+    return Check(id=f"mcp.{name}", run=connect)

@@ -1,17 +1,23 @@
-"""/health: how the channels and models are."""
+"""/health: how the channels, models and tool servers are."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from agents.models.base import Models
 from agents.progress import age
+from agents.tool_servers import ServerState
 from bot.access import Action
 from bot.commands.base import Command, Request, allow
 from channels.base import Health
 
 
-def command(health: Callable[[], Mapping[str, Health]], models: Models, awake: Callable[[], int]) -> Command:
+def command(
+    health: Callable[[], Mapping[str, Health]],
+    models: Models,
+    tool_servers: Callable[[], Sequence[ServerState]],
+    awake: Callable[[], int],
+) -> Command:
     async def run(request: Request) -> str:
         allow(request, Action.HEALTH)
         lines = [
@@ -23,7 +29,8 @@ def command(health: Callable[[], Mapping[str, Health]], models: Models, awake: C
             f"model **{info.name}** ({info.model}): {'fine' if info.available else f'not available, {info.detail}'}"
             for info in models.infos()
         ]
+        lines += [f"tool server **{server.name}**: {server.state}" for server in tool_servers()]
         lines.append(f"{awake()} sessions at work")
         return "\n".join(f"- {line}" for line in lines)
 
-    return Command(name="health", summary="How the channels and models are", usage="/health", run=run)
+    return Command(name="health", summary="How the channels, models and tool servers are", usage="/health", run=run)

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Protocol
 
 from agents.questions import ALWAYS, DENY, ONCE
+from agents.tool_servers import Pin
 from bot.access import Action, Principal, Role
 from bot.asking import Told
 from bot.commands.base import Command, Misused, Request, allow
@@ -34,7 +35,8 @@ class Decides(Protocol):
 class Releases(Protocol):
     """Tool servers whose tools are withheld because they changed. `agents.tools.mcp` fulfils it."""
 
-    async def approve(self, server: str, by: str) -> object | None: ...
+    async def pin(self, server: str) -> Pin | None: ...
+    async def approve(self, server: str, digest: str, by: str) -> object | None: ...
 
 
 async def _tell(tells: Tells, answer: Answer, text: str, request: Request) -> str:
@@ -65,6 +67,37 @@ def link(desk: PairingDesk, tells: Tells) -> Command:
 
 
 _SERVER = "mcp:"
+_DIGITS = 10  # of a digest, as people type it
+_SHOWN = 6_000  # characters of what a server offers
+_SHOWN_OF_ONE = 600
+
+
+async def _release(servers: Releases, name: str, digest: str, by: str) -> str:
+    """Show what a server offers; with the digest of what was shown, let agents use it. So nobody approves what the
+    server changed while he was reading."""
+    pin = await servers.pin(name)
+    if pin is None:
+        return f"There is no tool server {name!r} that has been seen. /health lists those that are configured."
+    shown = pin.seen[:_DIGITS]
+    if digest == shown and not pin.is_approved:
+        if await servers.approve(name, pin.seen, by) is not None:
+            return f"The tools of {name} are released as they were shown."
+    elif pin.is_approved:
+        return f"The tools of {name} are released already; nothing waits."
+    lines = [f"**{tool.name}**: {_cut(tool.description) or 'no description'}" for tool in pin.offered]
+    text = "\n".join(f"- {line}" for line in lines)
+    if len(text) > _SHOWN:
+        text = f"{text[:_SHOWN]} …\n\n(cut: {len(pin.offered)} tools in all)"
+    changed = "That is not what the server offers now. " if digest else ""
+    return (
+        f"{changed}{name} offers other tools than were approved. What it says of them is its own text, and agents would"
+        f" read it:\n\n{text}\n\nTo release them: `/approve {_SERVER}{name} {shown}`"
+    )
+
+
+def _cut(description: str) -> str:
+    line = " ".join(description.split())
+    return line if len(line) <= _SHOWN_OF_ONE else f"{line[:_SHOWN_OF_ONE]} …"
 
 
 def approve(desk: PairingDesk, tells: Tells, requests: Decides, servers: Releases) -> Command:
@@ -72,10 +105,7 @@ def approve(desk: PairingDesk, tells: Tells, requests: Decides, servers: Release
         code, word = request.word()
         if code.startswith(_SERVER):
             allow(request, Action.CONFIGURE)
-            name = code.removeprefix(_SERVER)
-            if await servers.approve(name, request.principal.account) is not None:
-                return f"The tools of {name} are released as they are now."
-            return f"There is no tool server {name!r} whose tools wait. `threadmill doctor` shows what is connected."
+            return await _release(servers, code.removeprefix(_SERVER), word, request.principal.account)
         if not code:
             raise Misused("Name the code, and the role if it is not user; or the id of a session's request.")
         if word.lower() in ("", ONCE, ALWAYS):
@@ -92,7 +122,7 @@ def approve(desk: PairingDesk, tells: Tells, requests: Decides, servers: Release
     return Command(
         name="approve",
         summary="Let somebody in by his code, or let a session run a tool",
-        usage="/approve CODE [guest|user|operator], /approve ID [once|always], or /approve mcp:NAME",
+        usage="/approve CODE [guest|user|operator], /approve ID [once|always], or /approve mcp:NAME [what was shown]",
         run=run,
         decides=True,
         options=(_ID, CommandOption(name="role", description="guest, user or operator; for a tool: once or always")),

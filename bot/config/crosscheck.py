@@ -61,6 +61,11 @@ def _names(names: Names) -> Iterator[Problem]:
     for name in names.mcp:
         if not _SERVER.fullmatch(name):
             yield ("mcp", name), "a server's name has small letters, digits and -, at most 20 of them; rename it"
+        if name in {tool.partition("_")[0] for tool in known_tools()}:
+            yield (
+                ("mcp", name),
+                f"tools of Threadmill itself begin with {name}_: a server cannot have this name; rename it",
+            )
     for name in names.channels:
         if name in ALWAYS_THERE:
             yield ("channels", name), f"{name} is always there and takes no settings; remove this table or rename it"

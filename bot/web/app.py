@@ -57,7 +57,11 @@ class Web:
     async def _healthz(self, _: Request) -> Response:
         """200 while the core works, whatever the platforms do."""
         health = self._parts.health()
-        return answer({"status": "ok", "channels": {name: _health(state) for name, state in health.items()}})
+        servers = {
+            server.name: {"fine": server.is_fine, "state": server.state} for server in self._parts.tool_servers()
+        }
+        known = {"status": "ok", "channels": {name: _health(state) for name, state in health.items()}}
+        return answer({**known, "tool_servers": servers} if servers else known)
 
     async def _readyz(self, _: Request) -> Response:
         ready = self._parts.ready()

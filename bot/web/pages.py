@@ -227,6 +227,7 @@ class Pages:
             "health.html",
             tab="health",
             health=self._parts.health(),
+            tool_servers=self._parts.tool_servers(),
             ready=self._parts.ready(),
             overview=await self._parts.views.overview(),
         )

@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
+from agents.tool_servers import ServerState
 from bot.events import EventHub
 from channels.base import Account, Attachment, CommandSpec, Health, Kind
 from storage.views import Views
@@ -82,6 +83,7 @@ class WebParts:
     commands: tuple[CommandSpec, ...] = ()
     agents: Callable[[], Sequence[AgentCard]] = field(default=lambda: ())
     file: Callable[[str], Path | None] = field(default=lambda _: None)  # an attachment's content by its digest
+    tool_servers: Callable[[], Sequence[ServerState]] = field(default=lambda: ())
     uploads: Upload | None = None
     upload_bytes: int = 0  # the largest file that is taken in
     rehearsal: bool = False  # no real model: the page says so and teaches what to try

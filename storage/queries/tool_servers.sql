@@ -8,7 +8,8 @@ returning *
 select * from tool_servers where name = :name
 
 -- name: approve
-update tool_servers set approved = seen, approved_by = :by, approved_at = :now where name = :name returning *
+update tool_servers set approved = seen, approved_by = :by, approved_at = :now
+where name = :name and seen = :digest returning *
 
 -- name: servers
 select * from tool_servers order by name
