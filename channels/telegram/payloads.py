@@ -138,6 +138,7 @@ class Message(Payload):
     author_signature: str = ""
     message_thread_id: int | None = None
     is_topic_message: bool = False
+    media_group_id: str = ""
     reply_to_message: Message | None = None
 
     text: str = ""

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from telegram.error import TelegramError
 
 from channels.base import Inbound, Intake, NotAccepted, Rejected, Unavailable
+from channels.telegram.albums import gathered, unfinished
 from channels.telegram.client import Client
 from channels.telegram.errors import NOT_LET_IN, Refusal, timed_out, translate
 from channels.telegram.payloads import WANTED, Update
@@ -28,6 +29,8 @@ _FAILURES_BORNE = 4
 _FIRST_PAUSE_SECONDS = 0.2
 _EMPTY_SECONDS = 0.05
 _LONGEST_PAUSE_SECONDS = 30.0
+_ALBUM_SECONDS = 0.25  # in which the next file of an album comes, if there is one
+_ALBUM_LOOKS = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +41,7 @@ class Batch:
     callbacks: tuple[str, ...]  # callback queries that wait for an answer
     forums: frozenset[str]  # rooms that turned out to have topics
     next_offset: int | None
+    unfinished: int = 0  # files of albums that may go on
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +70,7 @@ class Poller:
             asked_at = time.monotonic()
             try:
                 raw = await self.client.updates(offset, WANTED, self.hold_seconds)
+                batch = await self._whole(self.incoming.read(raw), offset)
             except (TelegramError, TimeoutError) as error:
                 failures += 1
                 await self._bear(error, failures)
@@ -75,7 +80,6 @@ class Poller:
                 await asyncio.sleep(
                     _EMPTY_SECONDS
                 )  # a server that does not hold the question open is not to be flooded
-            batch = self.incoming.read(raw)
             try:
                 await self._commit(batch, intake)
             except NotAccepted as error:
@@ -87,6 +91,17 @@ class Poller:
             self.incoming.connected("")
             offset = batch.next_offset or offset
             self.incoming.answer(batch.callbacks)
+
+    async def _whole(self, batch: Batch, offset: int | None) -> Batch:
+        """The batch with all files of its albums: what is not acknowledged comes again, with what came since."""
+        for _ in range(_ALBUM_LOOKS):
+            if not batch.unfinished:
+                break
+            await asyncio.sleep(_ALBUM_SECONDS)
+            before, batch = batch, self.incoming.read(await self.client.updates(offset, WANTED, 0))
+            if batch.unfinished == before.unfinished:
+                break
+        return batch
 
     async def _commit(self, batch: Batch, intake: Intake) -> None:
         if batch.events:
@@ -131,9 +146,8 @@ def read_updates(raw: list[Any], normalize: Callable[[Update], Inbound | None]) 
         except ValidationError as error:
             _log.warning("update %s cannot be read: %s", number, error.errors(include_input=False, include_url=False))
     updates.sort(key=lambda update: update.update_id)
-    events = [event for update in updates if (event := normalize(update)) is not None]
     return Batch(
-        events=tuple(events),
+        events=tuple(gathered([(update, normalize(update)) for update in updates])),
         callbacks=tuple(update.callback_query.id for update in updates if update.callback_query),
         forums=frozenset(
             str(message.chat.id)
@@ -141,4 +155,5 @@ def read_updates(raw: list[Any], normalize: Callable[[Update], Inbound | None]) 
             if (message := update.message or update.edited_message) and message.chat.is_forum
         ),
         next_offset=None if highest is None else highest + 1,
+        unfinished=unfinished(updates),
     )

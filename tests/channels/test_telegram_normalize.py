@@ -370,3 +370,18 @@ def test_a_batch_is_read_in_order_around_what_cannot_be_read():
     assert [event.id for event in batch.events] == ["update:11", "update:12", "update:13"]
     assert batch.next_offset == 15
     assert batch.callbacks == ("77",)
+
+
+def test_an_album_is_whole_once_something_follows_it_or_it_is_full():
+    def album(update_id, **more):
+        return {"update_id": update_id, "message": message(media_group_id="g", document={"file_id": "f"}, **more)}
+
+    def unfinished(*raw):
+        return read_updates(
+            list(raw), lambda update: normalize(update, channel=ChannelName("t"), me=ME, now=NOW)
+        ).unfinished
+
+    after = {"update_id": 50, "message": message(text="and now")}
+    assert unfinished(album(1), album(2)) == 2
+    assert unfinished(album(1), album(2), after) == unfinished(after) == 0
+    assert unfinished(*[album(number) for number in range(10)]) == 0

@@ -59,6 +59,11 @@ class FakeTelegram:
         return self.methods.flood
 
     @property
+    def is_polled(self) -> bool:
+        """Whether somebody waits for updates now."""
+        return bool(self._polls)
+
+    @property
     def base_url(self) -> str:
         return f"http://127.0.0.1:{self._port}/bot"
 

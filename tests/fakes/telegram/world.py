@@ -194,6 +194,15 @@ class World:
         more: dict[str, Any] = {"document": document} | ({"caption": caption} if caption else {})
         return self.says(chat, topic=topic, **more)
 
+    def sends_album(self, chat: int, *files: tuple[str, bytes], caption: str = "", group: str = "") -> list[int]:
+        """Several files as one message: an update for each, the caption with the first. `group` goes on with one."""
+        group = group or str(secrets.randbits(60))
+        sent = []
+        for index, (name, content) in enumerate(files):
+            more: dict[str, Any] = {"document": self.store_file(name, content), "media_group_id": group}
+            sent.append(self.says(chat, **more | ({"caption": caption} if caption and not index else {})))
+        return sent
+
     # --- what is there ---------------------------------------------------------------------------
 
     def store_file(self, name: str, content: bytes) -> dict[str, Any]:
