@@ -178,7 +178,10 @@ class Application:
                     _make,
                     configured,
                     lambda name=name: context(  # type: ignore[misc]
-                        name=name, commands=commands.specs(), suggestions=self._suggestions
+                        name=name,
+                        commands=commands.specs(),
+                        suggestions=self._suggestions,
+                        operators=partial(self.directory.operators_at, name),
                     ),
                 )
                 for name, configured in config.channels.items()

@@ -152,6 +152,11 @@ class Directory:
         found = {known.name: known for known in self._known.values() if known.role >= least}
         return tuple(self.reach_of(known.accounts[0]) for known in found.values())
 
+    def operators_at(self, channel: ChannelName) -> tuple[Account, ...]:
+        """The accounts of operators and owners at a channel."""
+        found = (account for account, known in self._known.items() if known.role >= Role.OPERATOR)
+        return tuple(account for account in found if account.startswith(f"{channel}:"))
+
 
 def _resolve(
     people: Sequence[ListedPerson],

@@ -17,7 +17,7 @@ The error tree, named by what the caller should do:
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum, Flag, auto
@@ -435,6 +435,9 @@ class CommandSpec:
     name: str
     description: str
     options: tuple[CommandOption, ...] = ()
+    descriptions: tuple[tuple[str, str], ...] = ()  # in other languages, by ISO 639-1 code
+    for_operators: bool = False  # nobody else may use it
+    in_private: bool = False  # it is about codes that others should not see
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -464,4 +467,6 @@ class ChannelContext:
     files: Files
     commands: tuple[CommandSpec, ...] = ()
     suggestions: Suggestions | None = None
+    operators: Callable[[], Sequence[Account]] = tuple
+    """Accounts at this channel that may use every command, as they are known when it is asked."""
     user_agent: str = "Threadmill"

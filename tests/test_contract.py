@@ -18,6 +18,7 @@ import pytest
 from agents.tools.sessions import HistoryTool, ListTool, SendTool, SpawnTool
 from agents.tools.subagents import SubagentsTool
 from bot.cli.app import run, threadmill
+from bot.commands.translations import MENU_TEXTS
 from bot.config import load
 from tests.slices.harness import running, write_config
 
@@ -248,7 +249,10 @@ COMMANDS = {
 
 async def test_every_chat_command_is_there(tmp_path: Path) -> None:
     async with running(write_config(tmp_path)) as threadmill_at_work:
-        assert set(threadmill_at_work.application.current.routes().commands) >= COMMANDS
+        there = set(threadmill_at_work.application.current.routes().commands)
+        assert there >= COMMANDS
+        for language, texts in MENU_TEXTS.items():
+            assert set(texts) == there, f"the menu in {language} tells each command"
 
 
 PARAMETERS: dict[Any, set[str]] = {

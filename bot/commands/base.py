@@ -12,7 +12,8 @@ from datetime import datetime
 
 from agents.base import NotFound, Session
 from agents.ports import Sessions
-from bot.access import NOTHING, Action, Principal, Resource, authorise
+from bot.access import NEEDS, NOTHING, Action, Principal, Resource, Role, authorise
+from bot.commands.translations import MENU_TEXTS
 from channels.base import CommandOption, CommandSpec, DeliveryKey, Takes, ThreadRef
 
 
@@ -63,10 +64,18 @@ class Command:
     public: bool = False  # its answer is for everybody in the place: it changed what they are part of
     decides: bool = False  # what it did is noted in the audit log (a spawn, a steer and a kill note themselves)
     looks: frozenset[str] = frozenset()  # first words with which it only looks; "" is no word at all
+    in_private: bool = False  # it is about codes that others should not see
 
     @property
     def spec(self) -> CommandSpec:
-        return CommandSpec(name=self.name, description=self.summary, options=self.options)
+        return CommandSpec(
+            name=self.name,
+            description=self.summary,
+            options=self.options,
+            descriptions=tuple((each, texts[self.name]) for each, texts in MENU_TEXTS.items() if self.name in texts),
+            for_operators=NEEDS[self.action].own >= Role.OPERATOR,
+            in_private=self.in_private,
+        )
 
 
 SESSION = CommandOption(

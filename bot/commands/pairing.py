@@ -63,6 +63,7 @@ def link(desk: PairingDesk, tells: Tells) -> Command:
         run=run,
         decides=True,
         options=(_CODE,),
+        in_private=True,
     )
 
 

@@ -138,7 +138,9 @@ class TelegramChannel:
         me = self._me = await self._who_am_i()
         self._report(ChannelState.CONNECTED, "")
         self._beside(tasks, self._previews.tidy(intake))
-        self._beside(tasks, menu.set_menu(self._client, intake, self._context.commands, me.id))
+        self._beside(
+            tasks, menu.set_menus(self._client, intake, self._context.commands, self._context.operators(), me.id)
+        )
 
         def answer(callbacks: Sequence[str]) -> None:
             for callback in callbacks:

@@ -14,8 +14,6 @@ from channels.base import (
     ChannelContext,
     ChannelName,
     ChannelState,
-    CommandOption,
-    CommandSpec,
     DeliveryKey,
     Kind,
     OpenThread,
@@ -218,46 +216,6 @@ async def test_a_deleted_topic_and_a_migrated_group_are_known_by_what_the_server
 
 
 # --- beside ---------------------------------------------------------------------------------------
-
-
-async def test_the_menu_is_set_only_when_it_changed(server):
-    commands = (
-        CommandSpec(name="kill", description="End a session", options=(CommandOption(name="S", description=""),)),
-    )
-
-    async def run_once(commands: tuple[CommandSpec, ...]) -> None:
-        context = ChannelContext(name=NAME, files=StoredFiles(), commands=commands)
-        settings = Settings.model_validate({"token": server.token, "base_url": server.base_url})
-        async with create(settings, context) as channel:
-            waits = server.poll_waits
-            running = asyncio.create_task(channel.run(intake))
-            await server.world.wait_until(lambda: server.poll_waits > waits and "menu" in intake.cursors)
-            running.cancel()
-            await asyncio.gather(running, return_exceptions=True)
-
-    intake = RecordingIntake()
-    await run_once(commands)
-    await run_once(commands)
-    assert server.world.commands == [{"command": "kill", "description": "End a session · [S]"}]
-    assert server.methods.menu_calls == 1
-    await run_once((*commands, CommandSpec(name="help", description="Help")))
-    assert server.methods.menu_calls == 2
-
-
-async def test_a_menu_that_cannot_be_set_stops_nothing(server):
-    server.fail_next("setMyCommands", refuse(429, "Too Many Requests", retry_after=60))
-    commands = (CommandSpec(name="help", description="Help"),)
-    context = ChannelContext(name=NAME, files=StoredFiles(), commands=commands)
-    intake = RecordingIntake()
-    async with create(
-        Settings.model_validate({"token": server.token, "base_url": server.base_url}), context
-    ) as channel:
-        running = asyncio.create_task(channel.run(intake))
-        server.world.says(ADA, "hello")
-        await intake.wait_for(1)
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
-    assert "menu" not in intake.cursors
 
 
 async def test_the_token_stays_out_of_every_log(caplog, server):

@@ -76,8 +76,20 @@ class Methods:
         if len(commands) > 100 or any(not 1 <= len(each["description"]) <= 256 for each in commands):
             raise bad_request("BOT_COMMAND_INVALID")
         self.menu_calls += 1
-        self.world.commands = commands
+        self.world.menus[self._menu(request)] = commands
         return True
+
+    def do_delete_my_commands(self, request: Request) -> Any:
+        self.world.menus.pop(self._menu(request), None)
+        return True
+
+    def _menu(self, request: Request) -> tuple[str, int | None, str]:
+        scope, language = request.json("scope", {"type": "default"}), request.text("language_code")
+        if language and (len(language) != 2 or not language.islower()):
+            raise bad_request("BOT_COMMAND_LANGUAGE_CODE_INVALID")
+        if scope["type"].startswith("chat") and scope["chat_id"] not in self.world.chats:
+            raise bad_request("chat not found")
+        return scope["type"], scope.get("chat_id"), language
 
     def do_set_webhook(self, request: Request) -> Any:
         url = request.text("url")
@@ -102,7 +114,7 @@ class Methods:
         return self._chat(request).told()
 
     def do_get_my_commands(self, request: Request) -> Any:
-        return self.world.commands
+        return self.world.menus.get(self._menu(request), [])
 
     def do_get_chat_member(self, request: Request) -> Any:
         chat = self.world.chats.get(request.number("chat_id") or 0)

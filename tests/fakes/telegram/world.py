@@ -95,10 +95,21 @@ class World:
     reactions: dict[tuple[int, int], list[str]] = field(default_factory=dict)  # the bot's own, by chat and message
     actions: dict[tuple[int, int | None], float] = field(default_factory=dict)
     answered: list[str] = field(default_factory=list)
-    commands: list[dict[str, str]] = field(default_factory=list)
+    menus: dict[tuple[str, int | None, str], list[dict[str, str]]] = field(
+        default_factory=dict
+    )  # scope, chat, language
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
     clock: Callable[[], float] = time.time
+
+    @property
+    def commands(self) -> list[dict[str, str]]:
+        """The general menu."""
+        return self.menus.setdefault(("default", None, ""), [])
+
+    @commands.setter
+    def commands(self, commands: list[dict[str, str]]) -> None:
+        self.menus["default", None, ""] = commands
 
     # --- what people do --------------------------------------------------------------------------
 
@@ -209,6 +220,19 @@ class World:
         file_id = f"file-{len(self.files) + 1}-{secrets.token_hex(4)}"
         self.files[file_id] = (f"documents/file_{len(self.files)}.{name.rpartition('.')[2]}", content)
         return {"file_id": file_id, "file_unique_id": file_id[:12], "file_name": name, "file_size": len(content)}
+
+    def menu(self, chat: int, *, language: str = "en", by: int = ADA) -> list[str]:
+        """The commands that a person sees: the narrowest list that is set.
+        https://core.telegram.org/bots/api#determining-list-of-commands"""
+        if chat > 0:
+            scopes: list[tuple[str, int | None]] = [("chat", chat), ("all_private_chats", None), ("default", None)]
+        else:
+            scopes = [("chat", chat), ("all_group_chats", None), ("default", None)]
+        for scope, about in scopes:
+            for spoken in (language, ""):
+                if found := self.menus.get((scope, about, spoken)):
+                    return [f"/{each['command']} {each['description']}" for each in found]
+        return []
 
     def shown_message(self, chat: int, message_id: int) -> dict[str, Any]:
         message = self.chats[chat].messages.get(message_id)

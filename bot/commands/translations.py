@@ -1,0 +1,113 @@
+"""What the platforms' menus say of the commands, in languages beside English.
+
+A platform shows the list of the person's language where there is one. Answers stay English, and so do the names: one
+grammar on every platform. A test checks that each language has each command.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+_GERMAN = {
+    "agents": "Die lebenden Sitzungen: Zustand, Alter, Kosten",
+    "approve": "Jemanden mit seinem Code einlassen, oder ein Werkzeug erlauben",
+    "cost": "Was Sitzungen, Agenten und Modelle kosten",
+    "deadletters": "Was nicht zugestellt werden konnte",
+    "deny": "Jemanden nicht einlassen, oder ein Werkzeug nicht erlauben",
+    "focus": "Von hier aus mit einer anderen Sitzung reden",
+    "health": "Wie es Kanälen und Modellen geht",
+    "help": "Was man hier sagen kann",
+    "history": "Was eine Sitzung getan hat, Schritt für Schritt",
+    "kill": "Eine Sitzung und alles unter ihr beenden",
+    "link": "Deine Konten auf mehreren Plattformen verbinden",
+    "model": "Das Modell dieser Sitzung sehen oder wählen",
+    "monitor": "Eine Seite beobachten oder einen Agenten nach Zeitplan wecken",
+    "new": "Dieses Gespräch schließen und ein neues beginnen",
+    "queue": "Was mit Nachrichten geschieht, während der Agent arbeitet",
+    "retry": "Die letzte Anfrage noch einmal versuchen",
+    "send": "Einer Sitzung unter ihrem Namen schreiben",
+    "spawn": "Einen Agenten auf eine Aufgabe ansetzen, in eigenem Thread",
+    "status": "Was eine Sitzung tut und kostet",
+    "steer": "Einem laufenden Agenten eine neue Richtung geben",
+    "stop": "Jetzt aufhören, die Sitzung bleibt",
+    "unfocus": "Die Sitzung dieses Ortes verlassen",
+    "whoami": "Dein Konto und deine Rolle hier",
+}
+_SPANISH = {
+    "agents": "Las sesiones vivas: estado, edad, coste",
+    "approve": "Dejar entrar a alguien con su código, o permitir una herramienta",
+    "cost": "Lo que cuestan sesiones, agentes y modelos",
+    "deadletters": "Lo que no se pudo entregar",
+    "deny": "No dejar entrar a alguien, o no permitir una herramienta",
+    "focus": "Hablar desde aquí con otra sesión",
+    "health": "Cómo están los canales y los modelos",
+    "help": "Lo que se puede decir aquí",
+    "history": "Lo que hizo una sesión, paso a paso",
+    "kill": "Terminar una sesión y todo lo que depende de ella",
+    "link": "Unir tus cuentas de varias plataformas",
+    "model": "Ver o elegir el modelo de esta sesión",
+    "monitor": "Vigilar una página, o despertar a un agente con horario",
+    "new": "Cerrar esta conversación y empezar otra",
+    "queue": "Qué pasa con los mensajes mientras el agente trabaja",
+    "retry": "Intentar de nuevo la última petición",
+    "send": "Escribir a una sesión por su nombre",
+    "spawn": "Dar una tarea a un agente, en su propio hilo",
+    "status": "Qué hace y qué cuesta una sesión",
+    "steer": "Dar otro rumbo a un agente que trabaja",
+    "stop": "Parar ahora y conservar la sesión",
+    "unfocus": "Dejar la sesión de este lugar",
+    "whoami": "Tu cuenta y tu papel aquí",
+}
+_FRENCH = {
+    "agents": "Les sessions en vie : état, âge, coût",
+    "approve": "Laisser entrer quelqu'un avec son code, ou permettre un outil",
+    "cost": "Ce que coûtent les sessions, les agents et les modèles",
+    "deadletters": "Ce qui n'a pas pu être remis",
+    "deny": "Ne pas laisser entrer quelqu'un, ou ne pas permettre un outil",
+    "focus": "Parler d'ici avec une autre session",
+    "health": "Comment vont les canaux et les modèles",
+    "help": "Ce que l'on peut dire ici",
+    "history": "Ce qu'une session a fait, pas à pas",
+    "kill": "Mettre fin à une session et à tout ce qui en dépend",
+    "link": "Relier vos comptes de plusieurs plateformes",
+    "model": "Voir ou choisir le modèle de cette session",
+    "monitor": "Surveiller une page, ou réveiller un agent à heures fixes",
+    "new": "Clore cette conversation et en commencer une autre",
+    "queue": "Ce que deviennent les messages pendant que l'agent travaille",
+    "retry": "Essayer à nouveau la dernière demande",
+    "send": "Écrire à une session par son nom",
+    "spawn": "Confier une tâche à un agent, dans son propre fil",
+    "status": "Ce que fait et coûte une session",
+    "steer": "Donner un autre cap à un agent au travail",
+    "stop": "Arrêter maintenant, garder la session",
+    "unfocus": "Quitter la session de ce lieu",
+    "whoami": "Votre compte et votre rôle ici",
+}
+_RUSSIAN = {
+    "agents": "Живые сессии: состояние, возраст, расходы",
+    "approve": "Впустить человека по его коду или разрешить инструмент",
+    "cost": "Сколько стоят сессии, агенты и модели",
+    "deadletters": "Что не удалось доставить",
+    "deny": "Не впускать человека или не разрешать инструмент",
+    "focus": "Говорить отсюда с другой сессией",
+    "health": "Как дела у каналов и моделей",
+    "help": "Что здесь можно сказать",
+    "history": "Что сделала сессия, шаг за шагом",
+    "kill": "Завершить сессию и всё, что под ней",
+    "link": "Связать ваши учётные записи на разных платформах",
+    "model": "Посмотреть или выбрать модель этой сессии",
+    "monitor": "Следить за страницей или будить агента по расписанию",
+    "new": "Закрыть этот разговор и начать новый",
+    "queue": "Что делать с сообщениями, пока агент работает",
+    "retry": "Повторить последний запрос",
+    "send": "Написать сессии по её имени",
+    "spawn": "Дать агенту задачу в отдельной ветке",
+    "status": "Что делает сессия и сколько стоит",
+    "steer": "Дать работающему агенту новое направление",
+    "stop": "Остановить сейчас, сессию оставить",
+    "unfocus": "Оставить сессию этого места",
+    "whoami": "Ваша учётная запись и роль здесь",
+}
+
+MENU_TEXTS: Mapping[str, Mapping[str, str]] = {"de": _GERMAN, "es": _SPANISH, "fr": _FRENCH, "ru": _RUSSIAN}
+"""By ISO 639-1 code of the language: by command, what the menu says of it."""
