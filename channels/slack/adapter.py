@@ -160,7 +160,7 @@ class SlackChannel:
             )
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._speaking().status.watch())
-                group.create_task(self._speaking().previews.clear(intake))
+                group.create_task(self._speaking().clear(intake))
                 group.create_task(self._leave_when_locked_out(client))
                 await reception.serve(intake, group)
         except* ChannelError as errors:
@@ -182,9 +182,12 @@ class SlackChannel:
         return found
 
     def _remember(self, event: Inbound) -> None:
-        """Slack streams an answer to the person who asked, and a thread is called by what was asked first."""
+        """What the outgoing half is to know: Slack streams an answer to the person who asked, a thread is called by what
+        was asked first, and Slack leaves it to the app to say that a session was stopped."""
         if event.kind not in {Kind.MESSAGE, Kind.COMMAND} or event.sender.is_bot:
             return
+        if event.kind is Kind.COMMAND and event.text == "/stop":  # where it is refused, the turn says so again soon
+            self._speaking().rest(event.where, in_silence=True)
         user = event.sender.account.rpartition("/")[2]
         roots = {event.where, replace(event.where, thread=event.where.thread or event.message_id)}
         for place in roots:
@@ -194,6 +197,7 @@ class SlackChannel:
             self._askers.popitem(last=False)
         if event.where.thread is None and event.message_id and event.kind is Kind.MESSAGE:
             self._speaking().status.name(replace(event.where, thread=event.message_id), event.text)
+            self._speaking().thinking.asked(event.where, event.message_id)
 
     async def _identify(self, client: AsyncWebClient) -> None:
         answer = await self._calls.ask("say who the bot is", client.auth_test())

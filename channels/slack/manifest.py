@@ -28,7 +28,7 @@ SCOPES = {
     "im:write": "open direct messages",
     "mpim:history": "read group messages that it is in",
     "reactions:read": "see reactions",
-    "reactions:write": "mark messages that an agent has read",
+    "reactions:write": "mark messages that an agent has read or is answering",
     "users:read": "show people's names",
 }
 """Each permission and what for."""

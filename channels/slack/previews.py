@@ -1,8 +1,7 @@
 """The previews of a channel, and their handing over to deliveries.
 
 When a preview is over, its message stays for a moment: the delivery that says this text for good takes it over, so that
-people see one message grow and settle. If none comes it is taken away; and what a crash left is taken away by the
-next process.
+people see one message grow and settle. If none comes it is taken away.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-from channels.base import Intake, ThreadRef
+from channels.base import ThreadRef
 from channels.slack.live import Left, LiveMessage
 from channels.slack.screen import Screen
 from channels.slack.status import Status
@@ -29,11 +28,6 @@ class Previews:
         self._open: dict[ThreadRef, LiveMessage] = {}
         self._left: dict[ThreadRef, Left] = {}
         self._removals: set[asyncio.Task[None]] = set()
-
-    async def clear(self, intake: Intake) -> None:
-        """Take away what a former process left standing. Never raises but for cancellation."""
-        for ts, place in (await self._screen.traces.left_behind(intake)).items():
-            await self._screen.clear(place, ts)
 
     def open(self, place: ThreadRef, asker: str | None) -> LiveMessage:
         message = LiveMessage(self._screen, self._status, place, asker, self._closed)

@@ -19,6 +19,7 @@ from channels.base import (
     ChannelError,
     DeliveryKey,
     Files,
+    Intake,
     OpenThread,
     Outbound,
     Receipt,
@@ -37,6 +38,7 @@ from channels.slack.reader import ASKED_BY, Identity
 from channels.slack.render import mrkdwn, with_commands
 from channels.slack.screen import Screen
 from channels.slack.status import Status
+from channels.slack.thinking import MARK, Thinking
 from channels.slack.whispers import Whispers, is_for_one
 from channels.slack.writer import Writer, receipt_of
 
@@ -70,8 +72,9 @@ class Speech:
         self._lookup = Lookup(client, calls)
         self._whispers = Whispers(client, session, calls, self._writer)
         self._openings = Openings(self._writer, self._lookup, self._native)
-        self.status = Status(client, calls)
         self.screen = Screen(client, calls, pace)
+        self.thinking = Thinking(client, calls, self.screen.traces)
+        self.status = Status(client, calls, self.thinking)
         self.previews = Previews(self.screen, self.status)
         self._taken: OrderedDict[DeliveryKey, Left] = OrderedDict()
         self._shared: OrderedDict[DeliveryKey, frozenset[str]] = OrderedDict()
@@ -82,6 +85,7 @@ class Speech:
         for task in self._afterwards:
             task.cancel()
         await asyncio.gather(*self._afterwards, return_exceptions=True)
+        await self.thinking.aclose()
 
     async def send(self, part: Outbound, *, me: Identity) -> Receipt:
         part = self._as_said(part)
@@ -96,16 +100,29 @@ class Speech:
                 raise
             # A command can be typed where the bot is no member; its own address works there all the same.
             return await self._whispers.answer(part, visible=True)
-        if not part.control and self.status.is_working(part.to):
-            task = asyncio.create_task(self.status.done(part.to))
+        if not part.control:
+            self.rest(part.to)
+        return receipt
+
+    def rest(self, place: ThreadRef, *, in_silence: bool = False) -> None:
+        """Nothing is on its way here any more, or it is there. Returns at once."""
+        if self.status.is_working(place):
+            task = asyncio.create_task(self.status.done(place, in_silence=in_silence))
             self._afterwards.add(task)
             task.add_done_callback(self._afterwards.discard)
-        return receipt
 
     async def edit(self, part: Outbound, message_id: str) -> None:
         if part.spare and not self.screen.edits.take(time.monotonic()):
             raise TemporaryFailure("other changes come first in this workspace", retry_after=timedelta(seconds=5))
         await self._writer.change(part, message_id)
+
+    async def clear(self, intake: Intake) -> None:
+        """Take away what a former process left standing on Slack. Never raises but for cancellation."""
+        for id, place in (await self.screen.traces.left_behind(intake)).items():
+            if id.startswith(MARK):
+                await self.thinking.clear(place, id.removeprefix(MARK))
+            else:
+                await self.screen.clear(place, id)
 
     async def open_thread(self, request: OpenThread) -> ThreadRef:
         place = await self._openings.open(request)

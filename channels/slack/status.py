@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from channels.base import ChannelError, Rejected, ThreadRef
 from channels.slack.calls import Calls
 from channels.slack.errors import word_of
 from channels.slack.pace import Budget
+from channels.slack.thinking import Thinking
 
 logger = logging.getLogger(__name__)
 
@@ -62,9 +64,10 @@ class _Shown:
 class Status:
     """The statuses of a channel's threads, each said once a minute at most."""
 
-    def __init__(self, client: AsyncWebClient, calls: Calls) -> None:
+    def __init__(self, client: AsyncWebClient, calls: Calls, thinking: Thinking) -> None:
         self._client = client
         self._calls = calls
+        self._thinking = thinking
         self._working: OrderedDict[ThreadRef, _Shown] = OrderedDict()
         self._titles: OrderedDict[ThreadRef, str] = OrderedDict()
         self._titled: OrderedDict[ThreadRef, None] = OrderedDict()
@@ -94,7 +97,11 @@ class Status:
         shown = self._working.get(place)
         if shown is not None:
             shown.asked = now
-        if place.thread is None or (shown is not None and shown.until > now):
+        if shown is not None and shown.until > now:
+            return
+        if place.thread is None:
+            if await self._thinking.begin(place):
+                self._keep(place, _Shown(until=math.inf, stays=False, asked=now, refused=True))
             return
         stays, refused = (shown.stays, shown.refused) if shown is not None else (False, False)
         if self.has_stop(place) and self._sessions.take(now):
@@ -102,7 +109,10 @@ class Status:
             stays, refused = taken or stays, taken is False and self._for_agents
         if not stays and not await self._plain(place, WORDS) and not refused:
             return
-        self._working[place] = _Shown(until=now + AGAIN_SECONDS, stays=stays, asked=now, refused=refused)
+        self._keep(place, _Shown(until=now + AGAIN_SECONDS, stays=stays, asked=now, refused=refused))
+
+    def _keep(self, place: ThreadRef, shown: _Shown) -> None:
+        self._working[place] = shown
         self._working.move_to_end(place)
         while len(self._working) > MOST_PLACES:
             self._working.popitem(last=False)
@@ -112,6 +122,9 @@ class Status:
         older one ends with an answer."""
         shown = self._working.pop(place, None)
         if shown is None:
+            return
+        if place.thread is None:
+            await self._thinking.end(place)
             return
         if not shown.stays:
             if in_silence and not shown.refused:

@@ -1,8 +1,8 @@
-"""Which previews stand on Slack at the moment, remembered over a crash.
+"""What stands on Slack only for the moment (previews, signs), remembered over a crash.
 
 A preview is nobody's message: when Threadmill dies while it is written, no delivery will ever take it over. So the
-channel keeps a list of those that stand, in the cursor of its intake, and a new process takes away what the former one
-left. The list is short and written behind the preview: it costs a commit when one begins and when one is gone.
+channel keeps a list of what stands, in a cursor of its intake, and a new process takes away what the former one
+left. The list is short and written behind the deed: it costs a commit when something begins and when it is gone.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from channels.base import ChannelError, Intake, NotAccepted, ThreadRef
 
 logger = logging.getLogger(__name__)
 
-STANDING = "previews"
-"""The cursor: a JSON object of message ids and the places that they stand in."""
+STANDING = "standing"
+"""The cursor: a JSON object of ids and the places that they stand in."""
 
 MOST = 500
 
 
 class Traces:
-    """The previews of one channel that stand."""
+    """What stands, of one channel. The ids are for whoever put it there; a preview's is that of its message."""
 
     def __init__(self) -> None:
         self._intake: Intake | None = None
@@ -38,7 +38,7 @@ class Traces:
             found = json.loads(await intake.cursor(STANDING) or "{}")
             listed = {str(ts): ThreadRef.parse(place) for ts, place in found.items()}
         except (ValueError, AttributeError, TypeError):
-            logger.warning("the list of previews cannot be read, and is begun anew")
+            logger.warning("the list of what stands cannot be read, and is begun anew")
             listed = {}
         left = {ts: place for ts, place in listed.items() if ts not in self._standing}
         self._written = listed
@@ -68,6 +68,6 @@ class Traces:
             try:
                 await self._intake.accept((), cursors={STANDING: text})
             except (NotAccepted, ChannelError) as error:
-                logger.info("the list of previews is not written: %s", error)
+                logger.info("the list of what stands is not written: %s", error)
             else:
                 self._written = standing

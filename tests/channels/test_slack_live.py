@@ -160,9 +160,12 @@ async def test_where_slack_does_not_stream_a_message_is_edited_and_has_a_stop_bu
 async def test_slacks_own_stop_button_stops_the_session_of_its_thread(slack: SlackRig, thread: ThreadRef):
     await slack.channel.typing(thread)
     assert thread.thread is not None
+    session = slack.slack.methods.streams.sessions[("C1", thread.thread)]
+    assert session["status"] == "processing"
     slack.slack.methods.streams.click_stop("C1", thread.thread)
     event = (await slack.intake.wait_for(2))[-1]
     assert (event.kind, event.text, event.where) == (Kind.COMMAND, "/stop", thread)
+    await slack.slack.until(lambda: session["status"] == "active")  # Slack leaves that to the app
 
 
 async def test_a_preview_without_a_delivery_is_taken_away(slack: SlackRig, thread: ThreadRef):
@@ -272,6 +275,32 @@ async def test_an_app_that_is_no_agent_shows_the_older_status(slack: SlackRig, t
     assert [method for method, _ in slack.slack.calls].count("agents.sessions.setStatus") == 1
 
 
+async def test_outside_of_threads_the_message_that_is_being_answered_carries_a_sign(
+    slack: SlackRig, monkeypatch: pytest.MonkeyPatch
+):
+    direct = await slack.channel.direct(Account(slack.ada_account))
+    asked = await slack.says(direct, "think about it")
+    await slack.intake.wait_for(1)
+    signs = slack.slack.methods.reactions
+    for _ in range(2):
+        await slack.channel.typing(direct)
+    assert signs[(direct.room, asked)] == ["thought_balloon"]
+    await slack.channel.send(final(direct, "answer"))
+    await slack.slack.until(lambda: not signs[(direct.room, asked)])
+    await slack.channel.typing(direct)
+    async with slack.intake.arrived:
+        await slack.intake.arrived.wait_for(lambda: asked in slack.intake.cursors["standing"])
+    await slack.crash()
+    await slack.start()
+    await slack.slack.until(lambda: not signs[(direct.room, asked)])
+    monkeypatch.setattr(status_module, "STALE_SECONDS", 0.1)  # a turn that is stopped says nothing
+    await slack.reconnect()
+    asked = await slack.says(direct, "and this")
+    await slack.intake.wait_for(2)
+    await slack.channel.typing(direct)
+    await slack.slack.until(lambda: not signs[(direct.room, asked)])
+
+
 async def test_a_session_is_called_by_what_was_asked_first(slack: SlackRig, thread: ThreadRef):
     await slack.says(thread, "and something else")
     await slack.intake.wait_for(2)
@@ -367,19 +396,19 @@ async def test_a_preview_that_a_crash_left_is_taken_away_and_an_answer_is_not(
     await slack.slack.until(lambda: len(messages) == 4 and all("answer" in seen_text(m) for m in messages[3:]))
     async with slack.intake.arrived:
         await slack.intake.arrived.wait_for(
-            lambda: all(message["ts"] in slack.intake.cursors.get("previews", "") for message in messages[2:])
+            lambda: all(message["ts"] in slack.intake.cursors.get("standing", "") for message in messages[2:])
         )
-    listed = slack.intake.cursors["previews"]
+    listed = slack.intake.cursors["standing"]
     await answered.close()
     await slack.channel.send(final(other, "the answer"))
-    slack.intake.cursors["previews"] = listed  # it died before it could note that
+    slack.intake.cursors["standing"] = listed  # it died before it could note that
     await slack.crash()
     await slack.start()
     await slack.slack.until(lambda: len(messages) == 3)
     assert [seen_text(message) for message in messages[1:]] == ["and this?", "the answer"]
     assert not slack.slack.methods.streams.open
     await slack.reconnect()
-    assert slack.intake.cursors["previews"] == "{}"
+    assert slack.intake.cursors["standing"] == "{}"
     await unfinished.close()
 
 
