@@ -182,8 +182,8 @@ class SlackChannel:
         return found
 
     def _remember(self, event: Inbound) -> None:
-        """What the outgoing half is to know: Slack streams an answer to the person who asked, a thread is called by what
-        was asked first, and Slack leaves it to the app to say that a session was stopped."""
+        """What the outgoing half is to know: Slack streams an answer to the person who asked, a thread is called by
+        what was asked first, and Slack leaves it to the app to say that a session was stopped."""
         if event.kind not in {Kind.MESSAGE, Kind.COMMAND} or event.sender.is_bot:
             return
         if event.kind is Kind.COMMAND and event.text == "/stop":  # where it is refused, the turn says so again soon
