@@ -101,7 +101,7 @@ from bot.web.parts import AgentCard, WebParts
 from bot.web.server import listen
 from bot.web.server import serve as serve_web
 from bot.web.templates import path_of
-from channels.base import Channel, ChannelContext, Outbound, ThreadRef
+from channels.base import Channel, ChannelContext, ChannelName, Outbound, ThreadRef
 from channels.delivery import Courier, CourierParts
 from channels.local import LocalChannel, Shown
 from storage.audit import write_head
@@ -113,6 +113,7 @@ from storage.retention import RetentionPolicy
 log = structlog.get_logger("app")
 
 
+_PAGE = ChannelName("web")
 _LAST_SENDS = timedelta(seconds=5)  # for what is on its way when Threadmill is stopped
 
 
@@ -164,6 +165,8 @@ class Application:
         # who there is
         self.directory = Directory(stores.people)
         desk, commands = PairingDesk(stores.people, self.directory), Commands(self._audit)
+        self.rooms = MovedRooms(outbox, wiring.said, self._room_moved)
+        self.current = current = Current(config, self.directory, self.rooms.read)
 
         # what talks
         context = partial(ChannelContext, files=files)
@@ -179,7 +182,7 @@ class Application:
                     configured,
                     lambda name=name: context(  # type: ignore[misc]
                         name=name,
-                        commands=commands.specs(),
+                        commands=(*commands.specs(), *self.current.routed_commands(name)),
                         suggestions=self._suggestions,
                         operators=partial(self.directory.operators_at, name),
                     ),
@@ -190,7 +193,6 @@ class Application:
         speaker = Speaker(outbox, wiring.said, self.connections.find, clock)
         self.operators = Operators(self.directory, speaker)
         self.closing, answers = _answering(stores, self.connections, speaker, self.hub, clock)
-        self.rooms = MovedRooms(outbox, wiring.said, self._room_moved)
         self.showing = _showing(stores, self.connections, speaker, self.hub, clock)
         watching = Watching(self.hub, self.showing, metrics, self.operators, clock)
         self.courier = Courier(
@@ -209,7 +211,6 @@ class Application:
         wiring.connect(notify=self.courier.notify, gone=watching.ended)
 
         # what thinks
-        self.current = current = Current(config, self.directory, self.rooms.read)
         team = Team(
             sessions=sessions,
             mailbox=stores.mailbox,
@@ -285,7 +286,7 @@ class Application:
         targets = Targets(sessions)
         commands.add(
             [
-                help.command(commands.all),
+                help.command(commands.all, current.routed_commands),
                 spawn.command(team, current, models),
                 agents_command.command(sessions),
                 steer.command(team, targets, self.showing.marks),
@@ -344,7 +345,7 @@ class Application:
                 token=config.web.token.get_secret_value(),
                 clock=clock,
                 hosts=frozenset(config.web.allowed_hosts),
-                commands=commands.specs(),
+                commands=(*commands.specs(), *current.routed_commands(_PAGE)),
                 agents=lambda: [
                     AgentCard(name=each.name, description=each.description, model=each.model)
                     for each in current.config.agents.values()

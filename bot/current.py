@@ -9,10 +9,13 @@ from agents.ports import Profile
 from bot.config import Config
 from bot.config.kinds import ALWAYS_THERE
 from bot.people import Directory
+from bot.route_rules import On
 from bot.router import Routes
-from channels.base import ChannelName
+from channels.base import ChannelName, CommandOption, CommandSpec
 
 LOCAL_CHANNELS = frozenset(ChannelName(name) for name in ALWAYS_THERE)
+
+_TASK = CommandOption(name="text", description="What is to be done", required=True)
 
 
 class Current:
@@ -54,3 +57,16 @@ class Current:
 
     def routes(self) -> Routes:
         return self._routes
+
+    def routed_commands(self, channel: ChannelName) -> tuple[CommandSpec, ...]:
+        """The commands that routes make for agents on a channel, for menus and help."""
+        made: dict[str, CommandSpec] = {}
+        for rule in self.config.routes:
+            agent = self.config.agents.get(rule.agent)
+            if rule.on is not On.COMMAND or rule.channel not in (None, channel) or rule.command_name in self._commands:
+                continue
+            description = (agent.description if agent is not None else "") or f"Give work to {rule.agent}"
+            made.setdefault(
+                rule.command_name, CommandSpec(name=rule.command_name, description=description, options=(_TASK,))
+            )
+        return tuple(made.values())

@@ -9,7 +9,7 @@ import pytest
 
 from channels.base import ThreadRef
 from tests.slices.harness import Running, running, write_config
-from tests.slices.screens import ADAS, Screen
+from tests.slices.screens import ADAS, Screen, discord
 
 pytestmark = pytest.mark.slow
 
@@ -88,3 +88,14 @@ async def test_spawn_steer_stop_and_kill_from_a_room(screen: Screen, tmp_path: P
         await ask(screen, screen.room, "/agents", "No session is alive")
         await threadmill.settled()
         assert "Never said" not in screen.said(thread)
+
+
+async def test_a_routes_own_command_is_in_the_menu_and_in_help(tmp_path: Path) -> None:
+    route = 'channel = "discord"\non = "command"\ncommand = "look-up"\nagent = "researcher"\nthread = true\n'
+    async with discord() as screen:
+        file = write_config(tmp_path, [screen], more=f"[[routes]]\n{route}")
+        async with running(file, [screen]) as threadmill:
+            await threadmill.until(lambda: any(each["name"] == "look-up" for each in screen.world.commands), "the menu")
+            await threadmill.command(screen, screen.room, "/help", "/look-up text")
+            screen.gives(screen.room, "/look-up say Found it")
+            await threadmill.shows(screen, await threadmill.home_of("researcher-1"), "Found it")
