@@ -23,7 +23,7 @@ from bot.web.server import listen
 from bot.web.server import serve as serve_web
 from channels.base import ChannelName, ChannelState, ThreadRef
 from storage.database import Database, opened
-from tests.slices.screens import ADAS, Screen
+from tests.slices.screens import ADAS, DiscordScreen, Screen
 from tests.slices.waiting import until
 
 TOKEN = "a-token-for-slices"
@@ -106,6 +106,8 @@ class Running:
 
     async def command(self, screen: Screen, where: ThreadRef, line: str, expects: str, *, by: str = ADAS) -> str:
         """Give a command; its answer, which holds `expects`."""
+        if isinstance(screen, DiscordScreen):
+            await screen.world.declared.wait()  # commands are declared a moment after it is connected
         before = list(screen.said(where))
 
         def answer() -> str | None:

@@ -55,6 +55,7 @@ async def test_what_is_offered_while_a_command_is_typed_is_what_this_person_may_
         screen.know(BOBS, bob)
         file = write_config(tmp_path, [screen], more=MORE.format(bob=bob, room=screen.room.key))
         async with running(file, [screen]) as threadmill:
+            await screen.world.declared.wait()
             screen.says(screen.room, "say Compare X and Y")
             await threadmill.home_of("assistant-1")
             screen.says(screen.room, "say This is Bob's", by=BOBS)
