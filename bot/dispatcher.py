@@ -25,6 +25,7 @@ from bot.access import Principal
 from bot.asking import Told
 from bot.attachments import Kept
 from bot.commands import Records, Reply
+from bot.full_queues import FullQueues
 from bot.loop_guard import LoopGuard
 from bot.router import (
     Amend,
@@ -101,6 +102,9 @@ class MarksMessages(Protocol):
     def accepted(self, where: ThreadRef, message_id: str | None) -> None:
         """It is answered in a thread of its own."""
 
+    def refused(self, where: ThreadRef, message_id: str | None) -> None:
+        """Nobody will read it."""
+
 
 class KeepsFiles(Protocol):
     """Fetches the files of a message into the store. `bot.attachments` fulfils it."""
@@ -142,6 +146,7 @@ class Dispatcher:
     def __init__(self, parts: DispatchParts) -> None:
         self._parts = parts
         self._guard = LoopGuard()
+        self._full_queues = FullQueues()
         self._places: dict[str, deque[Stored]] = {}
         self._group: asyncio.TaskGroup | None = None
         self._led: dict[str, str] = {}  # places whose events wait in another's queue
@@ -376,11 +381,13 @@ class Dispatcher:
         )
         match await self._parts.team.post(mail, session):
             case Posted.FULL:
-                await self._reply(
-                    stored,
-                    f"{session.label} has too much waiting, so this message was not taken in. Send it again later, or"
-                    " /stop ends the running turn.",
-                )
+                self._parts.marks.refused(event.where, event.message_id)
+                if self._full_queues.tells(session.id, self._parts.clock()):
+                    await self._reply(
+                        stored,
+                        f"{session.label} has too much waiting, so this message was not taken in, and neither is what"
+                        " follows until there is room. Send it again later, or /stop ends the running turn.",
+                    )
                 await self._parts.inbox.mark(stored.n, "refused", "the session's queue is full", session.id)
             case Posted.ENDED:  # between the look and the post: decide anew, with nothing bound
                 await self._dispatch(stored)

@@ -38,6 +38,7 @@ PATIENCE = timedelta(seconds=1)  # what is taken in by then need not be said to 
 _TRIES = 4
 _PAUSE_SECONDS = 2.0
 _CALL_SECONDS = 30.0
+_REFUSALS = 10  # that are marked at once
 _TOLD = frozenset({"turn", "taken", "turn_done", "ended"})
 
 
@@ -73,6 +74,7 @@ class Marks:
         self._open: set[SessionId] = set()  # with messages whose mark is not final
         self._changed: dict[SessionId, asyncio.Event] = {}
         self._group: asyncio.TaskGroup | None = None
+        self._refusals = 0  # that are being marked
 
     async def run(self) -> None:
         """Take up what a former run left, then serve until cancelled."""
@@ -109,6 +111,20 @@ class Marks:
         """The answers to this message come in a thread of their own: it is marked as taken in."""
         if message_id is not None and self._group is not None and self.marks(where.channel):
             self._group.create_task(self._mark(where, message_id, Mark.TAKEN_IN, None), name="mark")
+
+    def refused(self, where: ThreadRef, message_id: str | None) -> None:
+        """Nobody will read this message. In a burst only some are marked: what was replied to the first speaks for
+        all."""
+        if message_id is None or self._group is None or self._refusals >= _REFUSALS or not self.marks(where.channel):
+            return
+        self._refusals += 1
+        self._group.create_task(self._mark_refused(where, message_id), name="mark")
+
+    async def _mark_refused(self, where: ThreadRef, message_id: str) -> None:
+        try:
+            await self._mark(where, message_id, Mark.REFUSED, None)
+        finally:
+            self._refusals -= 1
 
     async def _follow_safely(self, session: SessionId) -> None:
         """What goes wrong with one session's marks, however, costs those."""

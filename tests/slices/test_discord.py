@@ -13,6 +13,8 @@ from tests.slices.harness import Running, running, write_config
 from tests.slices.screens import DiscordScreen, discord
 from tests.slices.waiting import until
 
+QUEUE_LIMIT = 50  # as configured by default
+
 pytestmark = pytest.mark.slow
 
 MORE = """
@@ -102,6 +104,21 @@ async def _two_bots_talk_for_three_rounds(threadmill: Running, screen: DiscordSc
     await until(ignored, "the other bot is answered no more")
     await threadmill.settled()
     assert len(screen.said(where)) == 3
+
+
+@pytest.mark.requirement("P5")
+async def test_a_burst_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    async with discord() as screen, running(write_config(tmp_path, [screen]), [screen]) as threadmill:
+        home = screen.home()
+        screen.says(home, "wait 30s then say Never")
+        await threadmill.until(lambda: threadmill.application.engine.awake, "the turn runs")
+        for number in range(400):
+            screen.says(home, f"say Number {number}")
+        await threadmill.command(screen, home, "/kill", "Killed assistant-1")
+        found = "select count(*), count(distinct decision) from inbox where kind = 'message' and state = 'refused'"
+        assert (await threadmill.rows(found))[0] == (400 - QUEUE_LIMIT, 1)
+        refused = [text for text in screen.said(home) if "too much waiting" in text]
+        assert len(refused) == 1
 
 
 def _thread(screen: DiscordScreen, id: str) -> ThreadRef:
