@@ -225,6 +225,29 @@ async def test_a_control_reply_goes_before_ten_thousand_that_wait(world: World, 
 
 
 @pytest.mark.requirement("P6")
+async def test_a_control_reply_passes_a_message_of_its_own_place_that_does_not_come_to_an_end(
+    world: World, fake: Platform
+) -> None:
+    hangs = fake.gates[HERE.key]
+    hangs.clear()
+    async with world.running():
+        await world.put(out("k0"), out("k1"))
+        async with fake.said:
+            await fake.said.wait_for(lambda: fake.calls == 1)
+        del fake.gates[HERE.key]  # whoever comes now is let through
+        await world.put(out("killed", control=True))
+        assert await fake.until_said(1) == ["killed"]
+        await world.until(lambda states: states["killed"] == "sent")
+        await world.put(out("k2"))
+        await world.put(out("status", control=True))
+        assert await fake.until_said(2) == ["killed", "status"]
+        hangs.set()
+        assert await fake.until_said(5) == ["killed", "status", "k0", "k1", "k2"]
+        await world.all_end()
+    assert set((await world.states()).values()) == {"sent"}
+
+
+@pytest.mark.requirement("P6")
 async def test_a_lane_that_must_wait_holds_up_no_other(world: World, fake: Platform) -> None:
     slow = TemporaryFailure("slow down", retry_after=timedelta(hours=1))
     fake.always = lambda place: Trouble(error=slow) if place == HERE.key else None

@@ -1,8 +1,10 @@
 """The courier: one worker for each lane that has something due.
 
 A lane that waits (for a platform to come back, for a rate limit) is a worker asleep that `notify` wakes; it holds up no
-other. A channel has a number of places for tries at once, with some kept for control replies, so one that hangs holds
-up no other channel, and a row is marked *sending* only when its turn has come.
+other. A control reply waits for nothing in its own lane either: while an ordinary message is on its way there, which
+may take as long as the platform pleases, the reply passes it. A channel has a number of places for tries at once, with
+some kept for control replies, so one that hangs holds up no other channel, and a row is marked *sending* only when its
+turn has come.
 """
 
 from __future__ import annotations
@@ -53,6 +55,8 @@ class Courier:
         self._group: asyncio.TaskGroup | None = None
         self._lanes: dict[str, asyncio.Event] = {}
         self._early: set[str] = set()
+        self._ordinary: set[str] = set()  # lanes whose worker is busy with what a control reply may pass
+        self._passing: dict[str, asyncio.Task[None]] = {}
         self._slots = defaultdict[ChannelName, asyncio.Semaphore](lambda: asyncio.Semaphore(_TRIES_AT_ONCE))
         self._control = defaultdict[ChannelName, asyncio.Semaphore](lambda: asyncio.Semaphore(_CONTROL_TRIES_AT_ONCE))
         self._bugs: dict[int, int] = {}
@@ -69,6 +73,7 @@ class Courier:
         woken = self._lanes.get(lane)
         if woken is not None:
             woken.set()
+            self._let_replies_pass(lane)
         elif self._group is None:
             self._early.add(lane)
         elif not self._stopping:
@@ -113,6 +118,10 @@ class Courier:
                     log.exception("a lane failed", lane=lane)
                     await asyncio.sleep(_AFTER_A_BUG_SECONDS)
                     found = _Look.AGAIN
+                if (passing := self._passing.get(lane)) is not None:
+                    await asyncio.wait([passing])  # else both would say what comes next
+                    del self._passing[lane]
+                    found = _Look.AGAIN
                 if found is None and not woken.is_set():
                     return
         finally:
@@ -121,8 +130,14 @@ class Courier:
 
     async def _step(self, lane: str, woken: asyncio.Event, found: Head | _Look) -> Head | _Look:
         match found:
-            case Delivery():
+            case Delivery(message=message) if message.control:
                 return await self._try(found)
+            case Delivery():
+                self._ordinary.add(lane)
+                try:
+                    return await self._try(found)
+                finally:
+                    self._ordinary.discard(lane)
             case NotYet():
                 await _woken_or(woken, (found.until - self._parts.clock()).total_seconds())
                 return _Look.AGAIN
@@ -131,6 +146,25 @@ class Courier:
         if head is None:
             await self._follow(lane)
         return head
+
+    def _let_replies_pass(self, lane: str) -> None:
+        if lane not in self._ordinary or self._group is None:
+            return
+        before = self._passing.get(lane)
+        self._passing[lane] = self._group.create_task(self._pass(lane, before), name=f"replies-{lane}")
+
+    async def _pass(self, lane: str, before: asyncio.Task[None] | None) -> None:
+        """Say the control replies of a lane whose worker is busy with an ordinary message, one after the other."""
+        try:
+            if before is not None:
+                await asyncio.wait([before])
+            while not self._stopping:
+                head = await stored(lambda: self._parts.outbox.head(lane, self._parts.clock()))
+                if not isinstance(head, Delivery) or not head.message.control:
+                    return
+                await self._try(head)
+        except Exception:
+            log.exception("control replies failed", lane=lane)
 
     async def _follow(self, lane: str) -> None:
         """What was addressed to a placeholder whose thread is open by now waits in the thread's lane."""

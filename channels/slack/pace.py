@@ -2,6 +2,8 @@
 
 Pure arithmetic over a clock that is given. One channel's pause never holds up another, and what a person
 waits for (a command's reply) may borrow from the seconds to come when other messages have used up the present.
+While many wait, they take two thirds of what Slack allows: the rest is for those replies, since a channel that
+Slack has closed for some seconds, because of one message too many, is closed to a kill's confirmation too.
 
 Another server than Slack's own may have other limits, or none. There (`known` is False) the pace is kept only for a
 while after the server complained.
@@ -17,6 +19,7 @@ PATIENCE_SECONDS = 2.0
 """How long a send may wait here; beyond it the courier is told when to come back."""
 
 COMPLAINT_LASTS_SECONDS = 600.0
+ORDINARY_COSTS = 1.5  # of the interval: what is left over is for control replies
 
 
 @dataclass(slots=True)
@@ -26,10 +29,10 @@ class _Room:
 
 
 class Pace:
-    """A bucket for each room: `burst` messages at once, one more each `interval_seconds`."""
+    """A bucket for each room: `burst` intervals at once, and one more each `interval_seconds`."""
 
     def __init__(
-        self, *, interval_seconds: float, burst: int, borrow: int = 3, rooms: int = 10_000, known: bool = True
+        self, *, interval_seconds: float, burst: int, borrow: int = 6, rooms: int = 10_000, known: bool = True
     ) -> None:
         self._interval = interval_seconds
         self._burst = burst
@@ -47,7 +50,7 @@ class Pace:
         ahead = self._burst - 1 + (self._borrow if control else 0)
         wait = max(free_at - ahead * self._interval, state.paused_until, now) - now
         if wait <= PATIENCE_SECONDS:
-            state.free_at = free_at + self._interval
+            state.free_at = free_at + self._interval * (1.0 if control else ORDINARY_COSTS)
         return wait
 
     def take_spare(self, room: str, now: float) -> bool:

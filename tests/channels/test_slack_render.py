@@ -111,14 +111,20 @@ def test_no_mixture_of_markup_calls_anybody_or_is_refused(pieces):
             content_of(message)
 
 
-def test_a_room_takes_a_burst_and_then_one_a_second():
-    pace = Pace(interval_seconds=1.0, burst=3)
+def test_a_room_takes_a_burst_and_then_two_messages_in_three_seconds():
+    pace = Pace(interval_seconds=1.0, burst=4)
     assert [pace.wait_seconds("C1", 100.0) for _ in range(3)] == [0, 0, 0]
-    assert pace.wait_seconds("C1", 100.0) == 1.0
-    assert pace.wait_seconds("C1", 100.0) == 2.0
+    assert pace.wait_seconds("C1", 100.0) == 1.5
     assert pace.wait_seconds("C1", 100.0) > PATIENCE_SECONDS
     assert pace.wait_seconds("C1", 103.0) <= 0.1
     assert pace.wait_seconds("C2", 100.0) == 0
+
+
+def test_ten_seconds_of_a_full_channel_leave_room_for_a_command():
+    pace = Pace(interval_seconds=1.0, burst=5)
+    went = [tenth for tenth in range(100) if pace.wait_seconds("C1", 100.0 + tenth / 10) <= 0]
+    assert len(went) <= 10
+    assert pace.wait_seconds("C1", 110.0, control=True) == 0
 
 
 def test_the_pace_of_an_unknown_server_is_learnt_from_its_complaints():
@@ -127,7 +133,7 @@ def test_the_pace_of_an_unknown_server_is_learnt_from_its_complaints():
     pace.pause("C1", 130.0)
     assert pace.wait_seconds("C1", 101.0) == 29.0
     assert pace.wait_seconds("C2", 101.0) == 0.0
-    assert [pace.wait_seconds("C1", 140.0) for _ in range(5)] == [0, 0, 0, 1.0, 2.0]
+    assert [pace.wait_seconds("C1", 140.0) for _ in range(5)] == [0, 0, 1.0, 2.5, 2.5]
     assert [pace.wait_seconds("C1", 800.0) for _ in range(50)] == [0.0] * 50
 
 
@@ -164,6 +170,6 @@ def test_only_so_many_rooms_are_remembered():
 def test_what_may_be_left_out_takes_no_turn_of_what_may_not():
     pace = Pace(interval_seconds=1.0, burst=5)
     assert [pace.take_spare("C1", 100.0) for _ in range(10)] == [True] * 3 + [False] * 7
-    assert [pace.wait_seconds("C1", 100.0) for _ in range(3)] == [0, 0, 1.0]
+    assert [pace.wait_seconds("C1", 100.0) for _ in range(3)] == [0, 0.5, 2.0]
     pace.pause("C2", 160.0)
     assert not pace.take_spare("C2", 100.0)
