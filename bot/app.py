@@ -189,6 +189,7 @@ class Application:
                 )
                 for name, configured in config.channels.items()
             },
+            disconnected=lambda name, why: self.operators.disconnected(name, why, clock()),
         )
         speaker = Speaker(outbox, wiring.said, self.connections.find, clock)
         self.operators = Operators(self.directory, speaker)

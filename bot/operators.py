@@ -1,8 +1,8 @@
 """Tells operators what only a person can mend: a message that could not be delivered or may be doubled, an old id in
 the configuration, a tool server whose tools have changed.
 
-Each operator is told at the first place of his reach, at most once a quarter of an hour for one place, so that an
-outage is one message and not a flood. What is not told stands in the dead letters all the same.
+Each operator is told at the first place of his reach that is there, at most once a quarter of an hour for one place, so
+that an outage is one message and not a flood. What is not told stands in the dead letters all the same.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Reaches(Protocol):
 class Tells(Protocol):
     """`bot.speaker` fulfils it."""
 
-    async def tell(self, account: Account, place: ThreadRef | None, text: str, key: str) -> None: ...
+    async def tell(self, account: Account, place: ThreadRef | None, text: str, key: str) -> bool: ...
 
 
 class Operators:
@@ -78,14 +78,23 @@ class Operators:
         )
         self.news(text, f"mcp/{server}/{digest}")
 
+    def disconnected(self, channel: ChannelName, why: str, now: datetime) -> None:
+        """Report a channel that only a person may bring back. Never blocks."""
+        text = f"`{channel}` is not connected: {why}. I go on trying; `threadmill doctor` looks closer."
+        self.news(text, f"channel/{channel}/{now.isoformat(timespec='seconds')}")
+
     async def run(self) -> None:
         """Serve until cancelled."""
         while True:
             text, key = await self._waiting.get()
             for index, reach in enumerate(self._people.reach_of_role(Role.OPERATOR)):
-                if not reach:
-                    continue
                 try:
-                    await self._speaker.tell(reach[0][1], None, text, f"{key}/{index}")
+                    await self._tell([account for _, account in reach], text, f"{key}/{index}")
                 except StorageError as error:
                     log.warning("an operator is not told", reason=str(error))
+
+    async def _tell(self, accounts: Sequence[Account], text: str, key: str) -> None:
+        """At the first place of his reach that is there now: the news may be that one is not."""
+        for account in accounts:
+            if await self._speaker.tell(account, None, text, key):
+                return

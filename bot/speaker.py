@@ -33,11 +33,12 @@ class Speaker:
         if await self._outbox.put(message, session=session, now=self._clock()):
             self._notify(message.to.key)
 
-    async def tell(self, account: Account, place: ThreadRef | None, text: str, key: str) -> None:
-        """Something to one account: where it wrote to us, or directly. What cannot be said is logged, no more."""
+    async def tell(self, account: Account, place: ThreadRef | None, text: str, key: str) -> bool:
+        """Something to one account: where it wrote to us, or directly. False: there is no place to say it now."""
         where = place or await self._direct(account)
         if where is not None:
             await self.say(Outbound(key=DeliveryKey(key), to=where, text=text, control=True, private=True))
+        return where is not None
 
     async def _direct(self, account: Account) -> ThreadRef | None:
         channel = self._channel(ChannelName(account.partition(":")[0]))

@@ -38,19 +38,24 @@ def delivery_of(place: str, key: str) -> Delivery:
 class _People:
     def reach_of_role(self, least: Role) -> list[list[tuple[ChannelName, Account]]]:
         assert least is Role.OPERATOR
-        return [[(ChannelName("telegram"), Account("telegram:42"))], []]
+        places = [(ChannelName("telegram"), Account("telegram:42")), (ChannelName("slack"), Account("slack:T1/U1"))]
+        return [places, []]
 
 
 class _Speaker:
     def __init__(self) -> None:
         self.told: list[tuple[Account, str]] = []
+        self.away = ""
         self.heard = asyncio.Event()
 
-    async def tell(self, account: Account, place: ThreadRef | None, text: str, key: str) -> None:
+    async def tell(self, account: Account, place: ThreadRef | None, text: str, key: str) -> bool:
         assert place is None
         assert key.startswith("operator:")
+        if account.startswith(self.away or "-"):
+            return False
         self.told.append((account, text))
         self.heard.set()
+        return True
 
 
 async def test_operators_hear_of_a_dead_letter_once_a_place_and_never_of_their_own_notices() -> None:
@@ -68,5 +73,21 @@ async def test_operators_hear_of_a_dead_letter_once_a_place_and_never_of_their_o
             await speaker.heard.wait()
         assert [account for account, _ in speaker.told] == ["telegram:42"]
         assert "the channel is archived" in speaker.told[0][1]
+    finally:
+        task.cancel()
+
+
+async def test_an_operator_is_told_of_a_channel_that_is_away_at_another_one() -> None:
+    speaker = _Speaker()
+    speaker.away = "telegram:"
+    operators = Operators(_People(), speaker)
+    task = asyncio.create_task(operators.run())
+    try:
+        operators.disconnected(ChannelName("telegram"), "another program asks for this bot's updates", NOW)
+        async with asyncio.timeout(5):
+            await speaker.heard.wait()
+        [(account, text)] = speaker.told
+        assert account == "slack:T1/U1"
+        assert "`telegram` is not connected: another program" in text
     finally:
         task.cancel()

@@ -23,7 +23,7 @@ _ID = CommandOption(name="id", description="A code, or the id of a request")
 class Tells(Protocol):
     """Says something to an account, where it asked or directly."""
 
-    async def tell(self, account: Account, place: ThreadRef | None, text: str, key: str) -> None: ...
+    async def tell(self, account: Account, place: ThreadRef | None, text: str, key: str) -> bool: ...
 
 
 class Decides(Protocol):
