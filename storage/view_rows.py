@@ -168,6 +168,8 @@ class MonitorRow:
     name: str
     source: str
     paused: bool
+    when: str  # every 5m, cron …, at …
+    next_at: datetime | None  # None: paused, or never again
     definition: dict[str, Any]
     session: str | None
     label: str | None

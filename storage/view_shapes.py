@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Collection
+from datetime import datetime
 from typing import Any
 
+from agents.monitors.base import from_json
 from storage.database import from_nano, from_us
 from storage.rows import moment
 from storage.sql import load
@@ -247,13 +249,18 @@ def dead_event(row: sqlite3.Row) -> DeadLetterRow:
     )
 
 
-def monitor(row: sqlite3.Row) -> MonitorRow:
+def monitor(row: sqlite3.Row, now: datetime) -> MonitorRow:
+    definition = json.loads(row["definition"])
+    known = from_json(row["name"], definition)
+    paused = bool(row["paused"])
     last_state, _, outcome = (row["last_firing"] or "").partition(":")
     return MonitorRow(
         name=row["name"],
         source=row["source"],
-        paused=bool(row["paused"]),
-        definition=json.loads(row["definition"]),
+        paused=paused,
+        when=known.when,
+        next_at=None if paused else known.schedule(from_us(row["anchor_at"])).next_after(now),
+        definition=definition,
         session=row["session"],
         label=row["label"],
         last_fired=moment(row["last_fired"]),

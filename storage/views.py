@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
-from datetime import date
+from datetime import date, datetime
 from typing import Any, Protocol, TypeVar
 
 from storage import view_shapes as shapes
@@ -174,8 +174,9 @@ class Views:
         incoming = [shapes.dead_event(row) for row in await self._rows("inbox_dead", **query)]
         return sorted([*outgoing, *incoming], key=lambda letter: letter.at, reverse=True)[: _bounded(limit)]
 
-    async def monitors(self, *, after: str = "", limit: int = 100) -> Sequence[MonitorRow]:
-        return [shapes.monitor(row) for row in await self._rows("monitors", after=after, limit=_bounded(limit))]
+    async def monitors(self, now: datetime, *, after: str = "", limit: int = 100) -> Sequence[MonitorRow]:
+        rows = await self._rows("monitors", after=after, limit=_bounded(limit))
+        return [shapes.monitor(row, now) for row in rows]
 
     async def audit(
         self, *, session: str | None = None, before: int | None = None, limit: int = 100

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from datetime import UTC, datetime
 from typing import Any
@@ -11,6 +12,22 @@ from storage.database import to_us
 NOW = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
 US = to_us(NOW)
 PLACE = "web:/main/hello"
+MONITOR = json.dumps(
+    {
+        "every_seconds": 300,
+        "cron": None,
+        "at": None,
+        "timezone": "UTC",
+        "agent": "assistant",
+        "prompt": "Tell us",
+        "check": None,
+        "report_to": [PLACE],
+        "missed": "once",
+        "owner": None,
+        "owner_name": "",
+        "asked_by": None,
+    }
+)
 
 
 def insert(tx: sqlite3.Connection, table: str, **values: Any) -> int:

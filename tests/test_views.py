@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections.abc import AsyncIterator
-from datetime import date
+from datetime import date, timedelta
 from importlib.resources import files
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from storage.database import Database, opened, opened_for_reading
 from storage.sql import load
 from storage.view_rows import as_json
 from storage.views import Views
-from tests.stored import PLACE, US, add_session, hear, insert, say
+from tests.stored import MONITOR, NOW, PLACE, US, add_session, hear, insert, say
 
 
 @pytest.fixture
@@ -173,7 +173,7 @@ async def test_dead_letters_hold_both_directions(conversation: Database) -> None
 
 async def test_lists_of_deliveries_monitors_audit_and_cost(conversation: Database) -> None:
     def work(tx: sqlite3.Connection) -> None:
-        insert(tx, "monitors", name="page", definition="{}", source="config", anchor_at=US, changed_at=US)
+        insert(tx, "monitors", name="page", definition=MONITOR, source="config", anchor_at=US, changed_at=US)
         for minute, state in ((1, "done"), (2, "failed")):
             insert(
                 tx,
@@ -197,7 +197,8 @@ async def test_lists_of_deliveries_monitors_audit_and_cost(conversation: Databas
     assert [row.key for row in await views.deliveries()] == ["k3", "k2", "k1"]
     assert [row.key for row in await views.deliveries(state="open")] == ["k2"]
     assert [row.key for row in await views.deliveries(state="dead", session="s1")] == ["k3"]
-    monitor = (await views.monitors())[0]
+    monitor = (await views.monitors(NOW + timedelta(minutes=7)))[0]
+    assert (monitor.when, monitor.next_at) == ("every 5m", NOW + timedelta(minutes=10))
     assert (monitor.name, monitor.last_state, monitor.last_outcome) == ("page", "failed", "503: down")
     assert [row.action for row in await views.audit()] == ["kill"]
     assert [row.agent for row in await views.cost(since=date(2026, 11, 1))] == ["researcher", "assistant"]

@@ -198,8 +198,10 @@ def deliveries(config_file: Path | None, as_json: bool, limit: int, state: str, 
 @json_option
 @limit_option(100)
 def monitors(config_file: Path | None, as_json: bool, limit: int) -> None:
-    """List monitors with when they fired last."""
-    rows = read_views(loaded(config_file), lambda views: views.monitors(limit=limit))
+    """List monitors with when they fired last, and when they fire next."""
+    from datetime import UTC, datetime
+
+    rows = read_views(loaded(config_file), lambda views: views.monitors(datetime.now(UTC), limit=limit))
     print_rows(
         rows,
         as_json,
@@ -207,6 +209,8 @@ def monitors(config_file: Path | None, as_json: bool, limit: int) -> None:
             Column(title="name", value=lambda row: row.name),
             Column(title="from", value=lambda row: row.source),
             Column(title="paused", value=lambda row: row.paused),
+            Column(title="when", value=lambda row: row.when),
+            Column(title="next", value=lambda row: row.next_at),
             Column(title="last fired", value=lambda row: row.last_fired),
             Column(title="result", value=lambda row: row.last_state),
             Column(title="session", value=lambda row: row.label),

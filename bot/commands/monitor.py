@@ -13,7 +13,7 @@ from agents.monitors.cron import MACROS, after_gap
 from agents.monitors.service import Monitors
 from agents.ports import Profiles
 from agents.team import first_line
-from bot.access import Action, Resource
+from bot.access import Action, Resource, authorise
 from bot.commands.base import Command, Misused, Request, allow
 from bot.config import times
 from channels.base import CommandOption, Takes
@@ -63,9 +63,17 @@ def command(monitors: Monitors, profiles: Profiles, timezone: ZoneInfo) -> Comma
 
 
 async def _list(monitors: Monitors, request: Request) -> str:
+    """What the person may see: her own, those that report where she asks, and for operators all. What is watched may be
+    nobody else's business."""
     allow(request, Action.MONITORS_READ)
-    lines = [_line(record, request.now) for record in await monitors.records()]
+    lines = [_line(record, request.now) for record in await monitors.records() if _may_see(request, record.monitor)]
     return "\n".join(lines) or "There are no monitors. /monitor add every 5m https://example.org begins one."
+
+
+def _may_see(request: Request, monitor: Monitor) -> bool:
+    here = any(request.where in (place, place.in_room) for place in monitor.report_to)
+    resource = Resource.of_monitor(monitor.name, monitor.owner)
+    return here or authorise(request.principal, Action.MONITORS_READ, resource).allowed
 
 
 def _line(record: Record, now: datetime) -> str:

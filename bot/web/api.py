@@ -218,7 +218,7 @@ class Api:
 
     async def monitors(self, request: Request) -> Response:
         limit = number(request, "limit", default=100, most=1000) or 100
-        return answer({"monitors": as_json(await self._parts.views.monitors(limit=limit))})
+        return answer({"monitors": as_json(await self._parts.views.monitors(self._parts.clock(), limit=limit))})
 
     async def audit(self, request: Request) -> Response:
         limit = number(request, "limit", default=100, most=1000) or 100

@@ -209,7 +209,9 @@ class Pages:
         return RedirectResponse("/deliveries", 303)
 
     async def monitors(self, request: Request) -> Response:
-        return await self._page(request, "monitors.html", tab="monitors", rows=await self._parts.views.monitors())
+        return await self._page(
+            request, "monitors.html", tab="monitors", rows=await self._parts.views.monitors(self._parts.clock())
+        )
 
     async def cost(self, request: Request) -> Response:
         since = (self._parts.clock() - timedelta(days=30)).date()

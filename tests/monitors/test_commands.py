@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from agents.base import MailKind, NotFound, Refused
+from agents.monitors.base import MonitorName
 from agents.tools.base import ToolError, parse
 from agents.tools.schedule import MOST, ScheduleTool
 from bot.access import Principal, Role
@@ -118,6 +120,21 @@ async def test_the_list_shows_what_comes_what_was_and_what_went_wrong(at: Rig) -
     assert "removed" in await asks(at, "remove page")
     with pytest.raises(NotFound, match="there are: none"):
         await asks(at, "run page")
+
+
+@pytest.mark.requirement("P9")
+async def test_the_list_shows_a_user_what_is_hers_or_reports_here_and_an_operator_everything(at: Rig) -> None:
+    await asks(at, "add hers: every 5m say Tick", number=1)
+    elsewhere = replace(
+        monitor(), name=MonitorName("secret"), owner=Account("web:bob"), report_to=(replace(THREAD, room="other"),)
+    )
+    await at.monitors.add(elsewhere, "k")
+    assert "secret" in await asks(at, "list")
+    assert "secret" in await asks(at, "list", role=Role.USER, account="web:bob")
+    seen = await asks(at, "list", role=Role.USER)
+    assert "hers" in seen
+    assert "secret" not in seen
+    assert "hers" in await asks(at, "list", role=Role.USER, account="web:eve"), "it reports where she asks"
 
 
 async def test_run_looks_at_once(at: Rig) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from bot.web import markdown
 from storage.database import Database
-from tests.stored import US, add_session, hear, insert
+from tests.stored import MONITOR, US, add_session, hear, insert
 from tests.web.rig import TOKEN, Rig
 
 HOSTILE = (
@@ -104,7 +104,7 @@ async def poison(database: Database, text: str) -> str:
         for kind, step in kinds.items():
             step_body = json.dumps(step)
             insert(tx, "steps", session="s1", kind=kind, body=step_body, model=text, started_at=US, ended_at=US)
-        insert(tx, "monitors", name=text, definition="{}", source=text, anchor_at=US, changed_at=US, last_error=text)
+        insert(tx, "monitors", name=text, definition=MONITOR, source=text, anchor_at=US, changed_at=US, last_error=text)
         words = {"actor": text, "action": text, "resource": text, "hash": text}
         insert(tx, "audit", at=US, detail=json.dumps({text: text}), previous="", **words)
         insert(tx, "spending", day="2099-01-01", agent=text, account=text, model=text, calls=1, tokens=1, cost_nano=1)
