@@ -8,6 +8,7 @@ from datetime import datetime
 import structlog
 from pydantic import BaseModel
 
+from agents import wellformed
 from agents.base import Claim, Fenced, NewStep, NotFound, Refused, Session, StepKind
 from agents.models.base import ToolCall
 from agents.ports import Live, Profile
@@ -156,7 +157,7 @@ def skipped(call: ToolCall, why: str, now: datetime) -> NewStep:
 def _result(
     call: ToolCall, text: str, *, error: bool, started: datetime, skipped: bool = False, limit: str = ""
 ) -> NewStep:
-    body = {"call_id": call.id, "name": call.name, "text": text, "error": error, "skipped": skipped}
+    body = {"call_id": call.id, "name": call.name, "text": wellformed.text(text), "error": error, "skipped": skipped}
     if limit:
         body["limit"] = limit  # for the audit log
     return NewStep(kind=StepKind.RESULT, body=body, started_at=started)

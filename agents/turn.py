@@ -19,6 +19,7 @@ from datetime import datetime
 
 import structlog
 
+from agents import wellformed
 from agents.base import (
     Activation,
     Answer,
@@ -243,7 +244,7 @@ class Turn:
                     silence.reschedule(loop.time() + idle)
                     if isinstance(event, Finished):
                         self.streamed = ""
-                        return event
+                        return wellformed.answer(event)
                     self._show(event)
         except TimeoutError:
             if silence.expired():
