@@ -30,7 +30,7 @@ from agents.base import (
     Step,
 )
 from agents.models.base import ModelName
-from channels.base import OpenThread, Outbound, ThreadRef
+from channels.base import Attachment, OpenThread, Outbound, ThreadRef
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +95,14 @@ class Killed:
     tool_calls: int  # that they had made
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handed:
+    """What a parent gets in the stead of a child's long result. See `agents.results`."""
+
+    text: str
+    attachments: tuple[Attachment, ...] = ()
+
+
 class Journal(Protocol):
     """The durable side of turns. Every method is one transaction.
 
@@ -125,6 +133,7 @@ class Journal(Protocol):
         *,
         say: Sequence[Outbound] = (),
         result: str | None = None,
+        handed: Handed | None = None,
         park_until: datetime | None = None,
     ) -> Committed | None:
         """End the turn: the session becomes idle (waiting, the turn parked, with `park_until`), or ends when it
@@ -133,7 +142,8 @@ class Journal(Protocol):
         When mail that joins a running turn has come meanwhile and the outcome is DONE, the turn does not
         end: the steps are written, that mail is taken in (and `say` is said all the same), and
         the turn goes on. A run that ends posts its result to its parent (or the nearest living ancestor, or
-        says it at its home) in the same transaction. A session that stays and has mail waiting is woken.
+        says it at its home) in the same transaction, a long one as what is `handed` instead. A session that stays
+        and has mail waiting is woken.
         """
 
     async def history(self, session: SessionId, after: int = 0, limit: int = 200) -> Sequence[Step]: ...

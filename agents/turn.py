@@ -49,7 +49,8 @@ from agents.models.base import (
     ToolCall,
 )
 from agents.money import Money
-from agents.ports import Journal, Live, Profile, Profiles, Sessions
+from agents.ports import Handed, Journal, Live, Profile, Profiles, Sessions
+from agents.results import Results
 from agents.rights import Rights
 from agents.tools.approvals import Approvals
 from agents.tools.base import Park, Toolbox
@@ -76,6 +77,7 @@ class TurnParts:
     money: Money
     clock: Callable[[], datetime]
     approvals: Approvals | None = None
+    results: Results | None = None
     wake: Callable[[SessionId], None] = lambda _: None  # the engine's
 
 
@@ -138,6 +140,7 @@ class Turn:
             now,
             say=say if outcome is not Outcome.INTERRUPTED else (),
             result=why or partial,
+            handed=await self._handed(why or partial),
         )
         self._publish("turn_done", outcome=outcome.value)
 
@@ -152,7 +155,13 @@ class Turn:
             said = "*The model gave an empty answer. /retry asks again.*"
         outcome = Outcome.STOPPED if self._stopping else Outcome.DONE
         committed = await self._parts.journal.end_turn(
-            self._claim, outcome, [step], self._parts.clock(), say=self._say(said), result=text or note
+            self._claim,
+            outcome,
+            [step],
+            self._parts.clock(),
+            say=self._say(said),
+            result=text or note,
+            handed=await self._handed(text or note),
         )
         self._cost(step)
         if committed is None:
@@ -160,6 +169,12 @@ class Turn:
             return True
         self._follow([step], committed)
         return False
+
+    async def _handed(self, result: str) -> Handed | None:
+        """What whoever spawned this session gets instead of a long result."""
+        if self._session.parent is None or self._parts.results is None:
+            return None
+        return await self._parts.results.handed(self._session, result)
 
     async def _finish_calls(self) -> bool:
         """Run the calls that have no result yet. False when the turn was parked or ended."""

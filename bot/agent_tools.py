@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from agents.skills import Skills
+from agents.tools.attachments import AttachmentReadTool, Given
 from agents.tools.base import Tool, Toolbox
 from agents.tools.files import FileDeleteTool, FileEditTool, FileListTool, FileReadTool, FileWriteTool
 from agents.tools.files_search import FileSearchTool
@@ -17,6 +18,7 @@ from agents.tools.state import StateDeleteTool, StateGetTool, StateListTool, Sta
 from agents.workspaces import Quota, Workspaces
 from bot.config import Config
 from bot.config.parts import McpServer
+from channels.base import Files
 from storage.database import Database
 from storage.state import SqliteSharedValues
 from storage.tool_servers import SqliteToolServers
@@ -47,8 +49,13 @@ def server_of(server: McpServer) -> Server:
     )
 
 
-def keeping_tools(config: Config, database: Database, skills: Skills) -> Sequence[Tool]:
-    workspaces = Workspaces(config.bot.data / "workspaces", Quota(total_bytes=config.limits.workspace_bytes))
+def workspaces_of(config: Config) -> Workspaces:
+    return Workspaces(config.bot.data / "workspaces", Quota(total_bytes=config.limits.workspace_bytes))
+
+
+def keeping_tools(
+    database: Database, workspaces: Workspaces, skills: Skills, given: Given, files: Files
+) -> Sequence[Tool]:
     values = SqliteSharedValues(database)
     return [
         FileReadTool(workspaces),
@@ -57,6 +64,7 @@ def keeping_tools(config: Config, database: Database, skills: Skills) -> Sequenc
         FileListTool(workspaces),
         FileSearchTool(workspaces),
         FileDeleteTool(workspaces),
+        AttachmentReadTool(given, files),
         StateGetTool(values),
         StateSetTool(values),
         StateListTool(values),

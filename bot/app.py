@@ -26,6 +26,7 @@ from agents.monitors.judge import Limit
 from agents.monitors.service import MonitorParts, Monitors
 from agents.monitors.timetable import ApschedulerTimetable
 from agents.ports import Journal, Mailbox, Sessions
+from agents.results import Results
 from agents.rights import Rights
 from agents.room import Room
 from agents.runner import TurnRunner
@@ -41,7 +42,7 @@ from agents.tools.sessions import HistoryTool, ListTool, SendTool, SpawnTool
 from agents.tools.subagents import SubagentsTool
 from agents.tools.web_fetch import WebFetchTool
 from agents.turn import TurnParts
-from bot.agent_tools import keeping_tools, tool_servers
+from bot.agent_tools import keeping_tools, tool_servers, workspaces_of
 from bot.asking import AnswerDesk, PeopleToAsk
 from bot.attachments import AttachmentKeeper
 from bot.closing import Closing
@@ -230,7 +231,13 @@ class Application:
                 *_session_tools(team, sessions, stores.mailbox, self.journal),
                 WebFetchTool(fetcher),
                 ScheduleTool(self.monitors, sessions, current, config.bot.timezone),
-                *keeping_tools(config, database, skills := Skills(config.bot.skills)),
+                *keeping_tools(
+                    database,
+                    workspaces := workspaces_of(config),
+                    skills := Skills(config.bot.skills),
+                    stores.mailbox,
+                    files,
+                ),
             ]
         )
         self.tool_servers = tool_servers(config, database, toolbox, clock, self.operators.withheld)
@@ -247,6 +254,7 @@ class Application:
                 money=Money(self.journal, rights, clock),
                 clock=clock,
                 approvals=Approvals(asker, stores.questions),
+                results=Results(sessions, rights, workspaces, files),
                 wake=engine.wake,
             )
         )

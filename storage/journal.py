@@ -31,7 +31,7 @@ from agents.base import (
     StepKind,
     TurnId,
 )
-from agents.ports import Signals
+from agents.ports import Handed, Signals
 from agents.session import Move, moved, turn_id
 from channels.base import Outbound, ThreadRef
 from storage import audit, hops, outbox, rows
@@ -101,6 +101,7 @@ class SqliteJournal:
         *,
         say: Sequence[Outbound] = (),
         result: str | None = None,
+        handed: Handed | None = None,
         park_until: datetime | None = None,
     ) -> Committed | None:
         day = now.astimezone(self._timezone).date().isoformat()
@@ -119,7 +120,7 @@ class SqliteJournal:
             tx.execute(SQL["end_turn_row"], {"id": claim.turn, "now": to_us(now), "outcome": outcome.value})
             unread = outcome is Outcome.DONE and _waiting(tx, claim.session)  # a run ends when nothing waits for it
             if row["mode"] == "run" and outcome in ENDED_BY and not unread:
-                told = finish(tx, row, ENDED_BY[outcome], result or "", now)
+                told = finish(tx, row, ENDED_BY[outcome], result or "", now, handed)
                 woken.extend(told.woken)
                 lanes.extend(told.lanes)
             else:

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from agents.base import Ended, Outcome, SessionId, State
+from agents.ports import Handed
 from agents.session import Move, moved
-from channels.base import DeliveryKey, Outbound
+from channels.base import Attachment, DeliveryKey, Outbound
 from storage import audit, hops, outbox, rows
 from storage.database import to_us
 from storage.sql import load
@@ -26,6 +27,8 @@ ENDED_BY: dict[Outcome, Ended] = {
     Outcome.TIMED_OUT: Ended.TIMED_OUT,
     Outcome.OVER_BUDGET: Ended.FAILED,
 }
+
+_KEPT_CHARACTERS = 10_000  # of a result, with the session
 
 _WORDS = {
     Ended.DONE: "is done",
@@ -44,11 +47,13 @@ class Told:
     lanes: list[str] = field(default_factory=list)
 
 
-def finish(tx: sqlite3.Connection, row: sqlite3.Row, ended: Ended, result: str, now: datetime) -> Told:
+def finish(
+    tx: sqlite3.Connection, row: sqlite3.Row, ended: Ended, result: str, now: datetime, handed: Handed | None = None
+) -> Told:
     """End a session, unbind its places, drop its waiting mail (what people wrote becomes a dead letter), and tell
-    whoever spawned it."""
+    whoever spawned it, who gets `handed` in the stead of a long result."""
     told = end_row(tx, row, ended, result, now)
-    above = tell_parent(tx, row, ended, result, now)
+    above = tell_parent(tx, row, ended, result, now, handed)
     return Told(woken=[*told.woken, *above.woken], lanes=above.lanes)
 
 
@@ -59,7 +64,8 @@ def end_row(tx: sqlite3.Connection, row: sqlite3.Row, ended: Ended, result: str,
         text = f"{row['label']} {_WORDS[ended]} before it took the message in."
         told.woken.extend(_post_answer(tx, row, mail, text, now))
     moved(State(row["state"]), Move.END)
-    tx.execute(SQL["finish"], {"id": row["id"], "ended": ended.value, "result": result, "now": to_us(now)})
+    kept = result[:_KEPT_CHARACTERS]  # the steps have all of it
+    tx.execute(SQL["finish"], {"id": row["id"], "ended": ended.value, "result": kept, "now": to_us(now)})
     tx.execute(SQL["unbind_session"], {"session": row["id"]})
     if ended is not Ended.KILLED:
         why = f"{row['label']} ended before it read this"
@@ -113,7 +119,16 @@ def _post_answer(
 
 
 def _insert(
-    tx: sqlite3.Connection, row: sqlite3.Row, to: str, key: str, kind: str, text: str, now: datetime, *, far: int
+    tx: sqlite3.Connection,
+    row: sqlite3.Row,
+    to: str,
+    key: str,
+    kind: str,
+    text: str,
+    now: datetime,
+    *,
+    far: int,
+    files: tuple[Attachment, ...] = (),
 ) -> None:
     """Mail from a session that ends, or whose turn does, to another."""
     tx.execute(
@@ -130,7 +145,7 @@ def _insert(
             "inbox": None,
             "place": None,
             "reply_to": None,
-            "attachments": None,
+            "attachments": rows.attachments_json(files),
             "wants_answer": False,
             "hops": far,
             "now": to_us(now),
@@ -138,17 +153,20 @@ def _insert(
     )
 
 
-def tell_parent(tx: sqlite3.Connection, row: sqlite3.Row, ended: Ended, result: str, now: datetime) -> Told:
+def tell_parent(
+    tx: sqlite3.Connection, row: sqlite3.Row, ended: Ended, result: str, now: datetime, handed: Handed | None = None
+) -> Told:
     if row["parent"] is None:
         return Told()
-    text = outcome_text(row, ended, result)
     above = tx.execute(SQL["nearest_living"], {"id": row["parent"]}).fetchone()
     if above is None:
-        return _say_at_root(tx, row, text, now)
+        return _say_at_root(tx, row, outcome_text(row, ended, result), now)
     key = f"result:{row['id']}"
     if tx.execute(SQL["mail_known"], {"key": key}).fetchone():
         return Told()
-    _insert(tx, row, above["id"], key, "result", text, now, far=hops.of_result(tx, row))
+    text = outcome_text(row, ended, result if handed is None else handed.text)
+    files = () if handed is None else handed.attachments
+    _insert(tx, row, above["id"], key, "result", text, now, far=hops.of_result(tx, row), files=files)
     return Told(woken=[SessionId(above["id"])])
 
 

@@ -25,7 +25,7 @@ from agents.base import (
 )
 from agents.ports import Killed, Signals
 from agents.session import session_id
-from channels.base import OpenThread, ThreadRef
+from channels.base import Attachment, OpenThread, ThreadRef
 from storage import audit, boards, hops, marks, outbox, rows
 from storage.database import Database, to_nano, to_us
 from storage.kills import kill_tree
@@ -190,6 +190,12 @@ class SqliteMailbox:
     async def known(self, key: MailKey) -> bool:
         query = {"key": key}
         return await self._database.read(lambda tx: tx.execute(SQL["mail_known"], query).fetchone() is not None)
+
+    async def attachments(self, session: SessionId) -> Sequence[Attachment]:
+        """The files that came with the mail that a session took in, newest first."""
+        query = {"session": session}
+        found = await self._database.read(lambda tx: tx.execute(SQL["given_files"], query).fetchall())
+        return [file for row in found for file in rows.attachments(row["attachments"])]
 
     async def exchanged(self, one: SessionId, other: SessionId) -> int:
         query = {"one": one, "other": other}

@@ -69,7 +69,7 @@ def test_without_a_file_and_a_key_there_are_two_agents_and_a_rehearsal() -> None
     assert list(config.agents) == ["assistant", "researcher"]
     assistant = next(iter(config.agents.values()))
     assert assistant.tools == (
-        *("sessions_spawn", "subagents"),
+        *("sessions_spawn", "subagents", "attachment_read"),
         *("sessions_send", "sessions_list", "sessions_history"),
         "web_fetch",
     )
@@ -174,7 +174,7 @@ def test_one_word_or_a_list_may_stand_for_text_and_days_of_a_route() -> None:
 
 def test_groups_of_tools_are_expanded_in_order_and_once() -> None:
     config = loaded(BASE + 'tools = ["subagents", "spawn", "web_fetch"]\n')
-    assert next(iter(config.agents.values())).tools == ("subagents", "sessions_spawn", "web_fetch")
+    assert next(iter(config.agents.values())).tools == ("subagents", "sessions_spawn", "attachment_read", "web_fetch")
 
 
 def test_paths_count_from_the_folder_of_the_file(tmp_path: Path) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 GROUPS: Mapping[str, tuple[str, ...]] = {
-    "spawn": ("sessions_spawn", "subagents"),
+    "spawn": ("sessions_spawn", "subagents", "attachment_read"),
     "send": ("sessions_send", "sessions_list", "sessions_history"),
-    "files": ("file_read", "file_write", "file_edit", "file_list", "file_search", "file_delete"),
+    "files": ("file_read", "file_write", "file_edit", "file_list", "file_search", "file_delete", "attachment_read"),
     "skills": ("skill",),
     "state": ("state_get", "state_set", "state_list", "state_delete"),
 }

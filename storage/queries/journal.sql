@@ -113,6 +113,9 @@ select min(
     (select count(*) from mail where session = :one and from_session = :other and kind = 'agent' and n > (select n from since)),
     (select count(*) from mail where session = :other and from_session = :one and kind = 'agent' and n > (select n from since)))
 
+-- name: given_files
+select attachments from mail where session = :session and state = 'taken' and attachments is not null order by n desc
+
 -- name: mail_waiting_count
 select count(*) from mail where session = :session and state = 'waiting'
 

@@ -19,6 +19,7 @@ from agents.models.settings import ModelSettings
 from agents.money import Money
 from agents.ports import Profile
 from agents.questions import Addressee
+from agents.results import Results
 from agents.rights import Rights
 from agents.runner import TurnRunner
 from agents.team import Task, Team
@@ -30,6 +31,7 @@ from agents.tools.handoff import HandoffTool
 from agents.tools.sessions import HistoryTool, ListTool, SendTool, SpawnTool
 from agents.tools.subagents import SubagentsTool
 from agents.turn import TurnParts
+from agents.workspaces import Workspaces
 from channels.base import Account, ChannelName, Outbound, ThreadRef
 from storage.database import Database, opened
 from storage.files import FileStore
@@ -117,6 +119,7 @@ class World:
             ]
         )
         rights = Rights(self, self.sessions)
+        self.workspaces, self.files = Workspaces(folder / "workspaces"), FileStore(folder / "files", database)
         self.events: list[tuple[SessionId, str, Mapping[str, Any]]] = []
         self.runner = TurnRunner(
             TurnParts(
@@ -125,12 +128,13 @@ class World:
                 models=models,
                 profiles=self,
                 toolbox=box,
-                context=Context(models, self, box, FileStore(folder / "files", database), self.now),
+                context=Context(models, self, box, self.files, self.now),
                 live=self,
                 rights=rights,
                 money=Money(self.journal, rights, self.now),
                 clock=self.now,
                 approvals=Approvals(asker, self.questions),
+                results=Results(self.sessions, rights, self.workspaces, self.files),
                 wake=self.engine.wake,
             )
         )
