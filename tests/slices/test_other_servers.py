@@ -45,7 +45,7 @@ async def test_a_server_that_knows_only_posts_is_answered_once(platform: str, tm
                 says(server, text)
                 await until(_told(server, text.rpartition("say ")[2]), f"{text}; said: {server.said}")
             says(server, "!help" if platform == "slack" else "/help")
-            await until(_told(server, "spawn [agent] task"), "help")
+            await until(_told(server, "spawn [agent]"), "help")
             await threadmill.settled()
         said = [text for _, text in server.said]
         assert [sum(words in text for text in said) for words in ("At once", "as it grows", "And again")] == [1, 1, 1]
