@@ -54,7 +54,7 @@ def finish(
     whoever spawned it, who gets `handed` in the stead of a long result."""
     told = end_row(tx, row, ended, result, now)
     above = tell_parent(tx, row, ended, result, now, handed)
-    return Told(woken=[*told.woken, *above.woken], lanes=above.lanes)
+    return Told(woken=[*told.woken, *above.woken], lanes=[*told.lanes, *above.lanes])
 
 
 def end_row(tx: sqlite3.Connection, row: sqlite3.Row, ended: Ended, result: str, now: datetime) -> Told:
@@ -68,6 +68,7 @@ def end_row(tx: sqlite3.Connection, row: sqlite3.Row, ended: Ended, result: str,
     tx.execute(SQL["finish"], {"id": row["id"], "ended": ended.value, "result": kept, "now": to_us(now)})
     tx.execute(SQL["unbind_session"], {"session": row["id"]})
     if ended is not Ended.KILLED:
+        told.lanes.extend(_tell_of_unread_notes(tx, row, ended, now))
         why = f"{row['label']} ended before it read this"
         tx.execute(SQL["bury_unread"], {"session": row["id"], "why": why})
     tx.execute(SQL["drop_mail"], {"session": row["id"]})
@@ -81,6 +82,19 @@ def end_row(tx: sqlite3.Connection, row: sqlite3.Row, ended: Ended, result: str,
         detail={"ended": ended.value},
     )
     return told
+
+
+def _tell_of_unread_notes(tx: sqlite3.Connection, row: sqlite3.Row, ended: Ended, now: datetime) -> list[str]:
+    """Steering is never lost: a person whose note came too late is told so in the session's thread."""
+    home = rows.place(row["home"])
+    notes = tx.execute(SQL["notes_waiting"], {"session": row["id"]}).fetchall() if home is not None else []
+    if home is None or not notes:
+        return []
+    lines = "\n".join(f"> {' '.join(note['text'].split())[:300]}" for note in notes)
+    text = f"{row['label']} {_WORDS[ended]} before it could take this in:\n\n{lines}"
+    late = Outbound(key=DeliveryKey(f"late:{row['id']}"), to=home, text=text, control=True)
+    outbox.enqueue(tx, late, session=row["id"], turn=None, now=now)
+    return [home.key]
 
 
 def answer_key(mail: str) -> str:

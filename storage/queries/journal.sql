@@ -129,6 +129,9 @@ update mail set state = 'taken', turn = :turn where n = :n
 update inbox set state = 'dead', decision = :why
 where n in (select inbox from mail where session = :session and state = 'waiting' and inbox is not null)
 
+-- name: notes_waiting
+select text from mail where session = :session and state = 'waiting' and kind = 'steer' and from_session is null order by n
+
 -- name: drop_mail
 update mail set state = 'dropped' where session = :session and state = 'waiting'
 

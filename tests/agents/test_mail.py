@@ -94,6 +94,18 @@ async def test_what_a_session_that_ended_had_not_read_is_a_dead_letter_that_can_
         assert await here.team.post(again) is Posted.QUEUED
 
 
+@pytest.mark.requirement("P5")
+async def test_who_steers_a_session_that_ends_in_the_same_moment_is_told_that_it_was_too_late(tmp_path: Path) -> None:
+    async with world(tmp_path, runs=False) as here:
+        session = await here.says("say one")
+        assert await here.team.steer(session, "go left", by="Ada", key="1", account=ADA) is Posted.QUEUED
+        await here.sessions.end(session.id, Ended.FAILED, "it failed", here.now())
+        assert [
+            text for text in await here.said() if "failed before it could take this in" in text and "go left" in text
+        ]
+        assert await here.team.steer(session, "go right", by="Ada", key="2", account=ADA) is Posted.ENDED
+
+
 async def test_a_session_that_is_used_again_does_not_expire(tmp_path: Path) -> None:
     async with world(tmp_path, runs=False) as here:
         session = await here.says("say hello")
