@@ -57,9 +57,12 @@ async def test_what_is_said_while_platform_or_threadmill_are_away_is_answered_wh
         await threadmill.settled()
         assert screen.said(thread).count("I was told of it later") == 1
     screen.says(thread, "say Nobody heard this at first")
+    screen.says(screen.room, "say Nor this in the watched room")
     async with running(file, [screen]) as threadmill:
         await threadmill.shows(screen, thread, "Nobody heard this at first")
+        await threadmill.shows(screen, await threadmill.home_of("assistant-2"), "Nor this in the watched room")
         await threadmill.settled()
+        assert len(screen.threads()) == 2
         assert screen.said(thread).count("Nobody heard this at first") == 1
         assert screen.said(thread).count("I was told of it later") == 1
 
