@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.slices.harness import running, write_config
-from tests.slices.screens import EVES, SlackScreen, TelegramScreen, slack, telegram
+from tests.slices.screens import EVES, SlackScreen, TelegramScreen, discord, slack, telegram
 
 pytestmark = pytest.mark.slow
 Pair = tuple[SlackScreen, TelegramScreen]
@@ -121,3 +121,22 @@ async def test_a_token_that_is_refused_is_told_in_health_and_disturbs_no_other(t
             answer = await threadmill.command(good, good.home(), "/health", "slack")
             assert "token" in answer
             assert good.server.token not in answer
+            await threadmill.shows(good, good.home(), "slack is not connected")
+
+
+@pytest.mark.requirement("P6")
+async def test_a_token_that_is_revoked_at_work_is_told_to_the_operator_and_the_others_go_on(tmp_path: Path) -> None:
+    async with (
+        telegram() as good,
+        discord() as bad,
+        running(write_config(tmp_path, [bad, good]), [bad, good]) as threadmill,
+    ):
+        bad.says(bad.home(), "say Still here")
+        await threadmill.shows(bad, bad.home(), "Still here")
+        bad.world.token = "another.bot.token"
+        bad.server.gateway.forget_sessions()
+        await bad.server.gateway.close_all(4004)
+        await threadmill.down("discord")
+        await threadmill.shows(good, good.home(), "discord is not connected", "Set a new one")
+        good.says(good.home(), "say I go on")
+        await threadmill.shows(good, good.home(), "I go on")
