@@ -7,6 +7,7 @@ A way is chosen here and taken elsewhere: posts and edits (`writer`), answers fo
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import OrderedDict
 from dataclasses import replace
@@ -48,6 +49,7 @@ HALF_DONE = timedelta(minutes=10)
 MOST_TAKEN = 1000
 BURST = 5
 COMMENT_LENGTH = 3000
+CLOSING_SECONDS = 3.0
 
 
 class Speech:
@@ -81,11 +83,13 @@ class Speech:
         self._afterwards: set[asyncio.Task[None]] = set()
 
     async def aclose(self) -> None:
-        await self.previews.aclose()
+        """Take away what stands for the moment, if Slack is there: else the next start does so."""
         for task in self._afterwards:
             task.cancel()
         await asyncio.gather(*self._afterwards, return_exceptions=True)
-        await self.thinking.aclose()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSING_SECONDS):
+                await asyncio.gather(self.previews.aclose(), self.thinking.aclose())
 
     async def send(self, part: Outbound, *, me: Identity) -> Receipt:
         part = self._as_said(part)

@@ -6,6 +6,7 @@ answer is there. It is on the list of what stands on Slack, so that a crash leav
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import OrderedDict
 
@@ -68,8 +69,7 @@ class Thinking:
             await self._traces.drop(MARK + ts)
 
     async def aclose(self) -> None:
-        for place in list(self._shown):
-            await self.end(place)
+        await asyncio.gather(*(self.end(place) for place in list(self._shown)))
 
     async def _react(self, place: ThreadRef, ts: str, *, there: bool) -> bool:
         change = self._client.reactions_add if there else self._client.reactions_remove

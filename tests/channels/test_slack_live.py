@@ -14,6 +14,7 @@ import pytest
 from channels.base import Account, DeliveryKey, Kind, Outbound, TemporaryFailure, ThreadRef, UnknownOutcome
 from channels.slack import live as live_module
 from channels.slack import previews as previews_module
+from channels.slack import speech as speech_module
 from channels.slack import status as status_module
 from tests.conformance.rig_slack import SlackRig, rig, seen_text
 from tests.fakes.slack.faults import Fault
@@ -183,6 +184,22 @@ async def test_a_preview_that_is_open_when_the_channel_closes_is_taken_away(slac
     await live.close()
     await slack.reconnect()
     assert len(slack.slack.space.rooms["C1"].messages) == 1
+
+
+async def test_a_slack_that_hangs_does_not_hold_up_the_end_and_is_tidied_up_at_the_next_start(
+    slack: SlackRig, thread: ThreadRef, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(speech_module, "CLOSING_SECONDS", 0.1)
+    live = await slack.channel.live(thread)
+    await live.update("never mind ", "")
+    await slack.slack.until(lambda: len(slack.slack.space.rooms["C1"].messages) == 2)
+    await live.close()
+    slack.slack.fail(Fault(hang_seconds=1.0, methods=frozenset({"chat.stopStream", "chat.delete"})))
+    async with asyncio.timeout(1.0):
+        await slack.stop()
+    slack.slack.faults.waiting.clear()
+    await slack.start()
+    await slack.slack.until(lambda: len(slack.slack.space.rooms["C1"].messages) == 1)
 
 
 async def test_another_message_does_not_take_the_preview_over(slack: SlackRig, thread: ThreadRef):
