@@ -104,3 +104,25 @@ def test_room_is_given_on_in_order_and_forgotten_when_nobody_is_left() -> None:
     assert room.leave("a", "one", 2) == ["three"]  # type: ignore[arg-type]
     assert room.leave("a", "two", None) == ["four"], "without a limit everybody goes on"  # type: ignore[arg-type]
     assert room.waiting == 0
+
+
+@pytest.mark.requirement("P8")
+async def test_a_spawn_bomb_goes_out_by_itself_and_each_refusal_names_its_limit(tmp_path: Path) -> None:
+    agents = profiles(max_depth=2, max_children=3, spawns_per_minute=8)
+    agents["assistant"] = replace(agents["assistant"], spawns=("assistant",), max_running=2)  # type: ignore[arg-type]
+    task = "say boom"
+    for _ in range(4):
+        task = " then ".join([f"spawn assistant: ({task})"] * 4)
+    async with world(tmp_path, agents=agents) as here:
+        root = await here.says(task)
+        await here.at_rest(20.0)
+        tree = await here.sessions.tree(root.id)
+        assert len(tree) == 9, "the root, and what a minute allows"
+        assert max(session.depth for session in tree) == 2
+        told = await here.query("select json_extract(detail, '$.limit') as limit_ from audit where action = 'tool'")
+        assert {row["limit_"] for row in told} == {None, "max_depth", "max_children", "spawns_per_minute"}
+        words = [text for session in tree for text in await results(here, session) if "Spawned" not in text]
+        for text in words:
+            named = [limit for limit in ("max_depth", "max_children", "spawns_per_minute") if limit in text]
+            assert len(named) == 1
+            assert any(advice in text for advice in ("yourself", "wait", "kill one"))
