@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+import shutil
 import stat
 import threading
 from collections.abc import Callable, Iterator
@@ -104,6 +105,22 @@ class Workspaces:
         if len(parts) != 1 or kind not in ("session", "shared"):
             raise WorkspaceError(f"{name[:80]!r} is no name of a workspace")
         return self.at(self._folder / kind / parts[0])
+
+    def own(self) -> list[str]:
+        """The sessions that have a workspace of their own on the disk. Blocks."""
+        with suppress(FileNotFoundError), os.scandir(self._folder / "session") as entries:
+            return sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
+        return []
+
+    def remove(self, session: str) -> bool:
+        """Delete the own workspace of a session that is over, never following a link out of it. False when there was
+        none. Raises OSError. Blocks."""
+        root = self._folder / "session" / parts_of(session)[0]
+        with self._locks[hash(root) % _LOCKS]:
+            if not root.is_dir() or root.is_symlink():
+                return False
+            shutil.rmtree(root)
+        return True
 
     def at(self, root: Path) -> Workspace:
         """A folder guarded in the same way."""

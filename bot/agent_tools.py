@@ -50,6 +50,7 @@ def server_of(server: McpServer) -> Server:
 
 
 def workspaces_of(config: Config) -> Workspaces:
+    """Where agents keep their files."""
     return Workspaces(config.bot.data / "workspaces", Quota(total_bytes=config.limits.workspace_bytes))
 
 

@@ -263,6 +263,7 @@ class Application:
             database,
             RetentionPolicy.of_days(config.retention_days),
             files,
+            workspaces,
             self.journal.forget,
             sessions,
             current,

@@ -12,8 +12,10 @@ import structlog
 
 from agents.base import Ended
 from agents.ports import Profiles, Sessions
+from agents.workspaces import Workspaces
 from storage.database import Database, StorageError
 from storage.files import FileStore
+from storage.kept_work import left_workspaces
 from storage.retention import RetentionPolicy, retain
 
 log = structlog.get_logger("housekeeping")
@@ -31,6 +33,7 @@ class Housekeeping:
         database: Database,
         policy: RetentionPolicy,
         files: FileStore,
+        workspaces: Workspaces,
         forgot: Callable[[], None],
         sessions: Sessions,
         profiles: Profiles,
@@ -41,6 +44,7 @@ class Housekeeping:
         self._database = database
         self._policy = policy
         self._files = files
+        self._workspaces = workspaces
         self._forgot = forgot
         self._clock = clock
 
@@ -70,6 +74,19 @@ class Housekeeping:
             except StorageError as error:
                 log.warning("sessions not expired", reason=str(error))
 
+    async def _remove_workspaces(self) -> int:
+        """Own workspaces of sessions that ended so long ago that their conversation is gone as well."""
+        if self._policy.sessions is None:
+            return 0
+        before = self._clock() - self._policy.sessions
+        removed = 0
+        for session in await left_workspaces(self._database, await asyncio.to_thread(self._workspaces.own), before):
+            try:
+                removed += await asyncio.to_thread(self._workspaces.remove, session)
+            except OSError as error:
+                log.warning("a workspace is not removed", session=session, reason=str(error))
+        return removed
+
     async def tidy_up(self) -> None:
         try:
             removed = await retain(self._database, self._policy, self._clock())
@@ -77,6 +94,9 @@ class Housekeeping:
         except StorageError as error:
             log.warning("not tidied up", reason=str(error))
             return
+        workspaces = await self._remove_workspaces()
         self._forgot()
+        if workspaces:
+            log.info("workspaces removed", workspaces=workspaces)
         if removed.rows:
             log.info("tidied up", rows=dict(removed.rows), files=len(removed.files))

@@ -5,6 +5,9 @@ repetition is recognised; each session's row with what it cost; money by day, un
 places that others share, with gaps; and the audit log, whose rows name account ids and actions but no message. It is
 not touched, so it still verifies.
 
+Values that agents share go when a session of the person wrote them last. (Its own workspace is a folder:
+`storage.kept_work` finds it, and whoever calls this deletes it before.)
+
 What cannot be told apart is named in the report and not touched: sessions of others in which the person took
 part (what he wrote there is blanked, but answers and summaries may quote it), monitors that name an account, and
 the files of the backups folder.
@@ -137,12 +140,15 @@ class _Forgetting:
         """A session of the person: the whole conversation, and what was said for it."""
         if self.dry_run:
             self.removed["steps"] += (await self.read("count_steps", session=session))[0][0]
+            self.removed["shared values"] += (await self.read("count_session_values", session=session))[0][0]
         else:
             while texts := await self.read("steps_text", session=session):
                 self.digests |= digests_in(row["text"] for row in texts)
                 self.removed["steps"] += await self.change("delete_steps", session=session)
             await self.change("delete_session_buttons", session=session)
             await self.change("delete_session_questions", session=session)
+            await self.change("delete_session_grants", session=session)
+            self.removed["shared values"] += await self.change("delete_session_values", session=session)
         await self._deliveries("session_deliveries", session=session)
         if not self.dry_run:
             await self.change("blank_session", session=session)
@@ -184,6 +190,7 @@ class _Forgetting:
                 "delete_failures",
                 "blank_button_users",
                 "blank_question_users",
+                "blank_question_addressees",
             ):
                 tx.execute(SQL[query], self.accounts)
             return 0

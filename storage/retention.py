@@ -1,9 +1,10 @@
 """Deletes what is older than the operator wants to keep, a little at a time.
 
-What goes: messages that came in and their place in the timeline, deliveries that were sent, mail and steps of
-sessions that ended, firings, spent buttons, and files that nothing refers to any more. What stays whatever its age:
-what is not done yet (waiting mail, pending deliveries), dead letters, the conversation of a living session, the
-row of each session with what it cost, money by day, and the audit log, in which no message stands.
+What goes: messages that came in and their place in the timeline, deliveries that were sent, mail, steps and questions
+of sessions that ended, values that a tree of them shared, firings, spent buttons, and files that nothing refers to any
+more. What stays whatever its age: what is not done yet (waiting mail, pending deliveries), dead letters, the
+conversation of a living session, the row of each session with what it cost, values that agents keep for all, money by
+day, and the audit log, in which no message stands.
 
 Each write is a few hundred rows, found by number in a window of bounded size, so a message that comes in meanwhile
 waits for some milliseconds at most, however much is to be deleted. Interrupted anywhere, it goes on the next time.
@@ -128,11 +129,28 @@ class _Sweep:
             self.removed["steps"] += deleted
 
         def finish(tx: sqlite3.Connection) -> None:
-            tx.execute(SQL["delete_turns"], query)
+            for deletion in ("delete_turns", "delete_questions", "delete_grants"):
+                tx.execute(SQL[deletion], query)
             tx.execute(SQL["empty_session"], query)
 
         await self.database.write(finish)
         self.removed["sessions emptied"] += 1
+
+    async def values(self, before: int) -> None:
+        """What trees of sessions shared, once the last session of a tree has ended."""
+        after = ""
+        while True:
+            query = {"before": before, "after": after, "batch": BATCH}
+            found = [row["scope"] for row in await self.database.read(_rows("old_trees", query))]
+            if found:
+                scopes = {"scopes": json.dumps(found)}
+                if self.dry_run:
+                    self.removed["shared values"] += (await self.database.read(_rows("count_values", scopes)))[0][0]
+                else:
+                    self.removed["shared values"] += await self.database.write(_changed("delete_values", scopes))
+            if len(found) < BATCH:
+                return
+            after = found[-1]
 
     async def small(self, table: str, before: int) -> None:
         query = {"before": before, "batch": BATCH}
@@ -175,6 +193,7 @@ async def retain(database: Database, policy: RetentionPolicy, now: datetime, *, 
     if policy.sessions is not None:
         await sweep.numbered("mail", to_us(now - policy.sessions), "delete_mail")
         await sweep.sessions(to_us(now - policy.sessions))
+        await sweep.values(to_us(now - policy.sessions))
     if policy.records is not None:
         await sweep.small("firings", to_us(now - policy.records))
         await sweep.small("buttons", to_us(now - policy.records))

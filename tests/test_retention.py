@@ -135,6 +135,22 @@ class Story:
         items = [{"n": n, "kind": "person", "text": SECRET, "name": f"name of {who}"} for who, n in mail.items()]
         return self.step(session, {"mail": items}, kind="input")
 
+    def question(self, session: str, **rest: Any) -> None:
+        self.count += 1
+        given: dict[str, Any] = {
+            "id": f"q{self.count}",
+            "key": f"q{self.count}",
+            "session": session,
+            "turn": "t",
+            "call": "c",
+        }
+        given |= {"kind": "question", "text": SECRET, "choices": "[]", "created_at": 0, "expires_at": 1, "places": "[]"}
+        self.insert("questions", **given | rest | {"asked": json.dumps(rest.get("asked", []))})
+
+    def value(self, scope: str, session: str, key: str = "k") -> None:
+        given: dict[str, Any] = {"value": SECRET, "version": 1, "changed_by": session, "changed_at": 0}
+        self.insert("shared_values", scope=scope, key=key, **given)
+
     def file(self, letter: str, at: datetime) -> str:
         digest = letter * 64
         self.insert("files", digest=digest, size_bytes=1, media_type="image/png", created_at=to_us(at))
@@ -171,6 +187,9 @@ def month_of_work(story: Story) -> None:
         ended = story.session(f"ended{at.day}", ended=at)
         story.mail(ended, at)
         story.step(ended, {"blocks": SECRET})
+        story.question(ended)
+        story.value(f"tree:{ended}", ended)
+        story.value("everyone", ended, key=ended)
         story.insert(
             "firings",
             key=f"f{at.day}",
@@ -204,6 +223,7 @@ async def test_what_is_done_and_old_goes_and_all_else_stays(database):
         "mail": 1,
         "steps": 1,
         "sessions emptied": 1,
+        "shared values": 1,
         "firings": 1,
         "buttons": 1,
     }
@@ -226,6 +246,12 @@ async def test_what_is_done_and_old_goes_and_all_else_stays(database):
     assert await rows(database, "select session, count(*) from steps group by session") == [
         ("ended11", 1),
         ("living", 1),
+    ]
+    assert await rows(database, "select session from questions") == [("ended11",)]
+    assert await rows(database, "select scope, key from shared_values order by scope, key") == [
+        ("everyone", "ended11"),
+        ("everyone", "ended12"),
+        ("tree:ended11", "k"),
     ]
     assert await rows(database, "select count(*) from timeline where inbox is null and delivery is null") == [(0,)]
     last = (await log.read())[-1]
@@ -363,6 +389,11 @@ def ada_and_ben(story: Story) -> None:
             expires_at=1,
         )
         story.insert("pairing_failures", account=account, at=0)
+    for session in (own, shared):
+        story.question(session, asked=[ADA, BEN], answer=f"I am {ADA}", answered_by=ADA, answered_name="name of ada")
+        story.value(f"tree:{session}", session)
+        story.value("everyone", session, key=session)
+        story.insert("grants", session=session, tool="t", question="q", granted_by=BEN, granted_at=0)
     story.insert("accounts", account=ADA_AT_HOME, person=ADA, linked_at=0, linked_by=ADA)
     story.insert("accounts", account=BEN, person=BEN, role="user", linked_at=0, linked_by=ADA)
     story.insert("buttons", id="b1", action=ADA, session=own, created_at=0)
@@ -396,6 +427,7 @@ async def test_nothing_of_a_forgotten_person_is_left_but_counts_and_the_audit_lo
         "steps": 5,
         "deliveries": 3,
         "sessions": 1,
+        "shared values": 2,
         "accounts": 1,
         "pairings": 2,
         "spending": 2,

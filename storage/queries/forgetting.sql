@@ -82,6 +82,15 @@ update sessions set owner = :nobody, owner_name = '', task = '', result = null, 
     answer_to = null, answer_reply = null, answer_report = 0, report_to = null
 where id = :session
 
+-- name: delete_session_values
+delete from shared_values where changed_by = :session or scope = 'tree:' || :session
+
+-- name: count_session_values
+select count(*) from shared_values where changed_by = :session or scope = 'tree:' || :session
+
+-- name: delete_session_grants
+delete from grants where session = :session
+
 -- name: delete_session_buttons
 delete from buttons where session = :session
 
@@ -89,7 +98,12 @@ delete from buttons where session = :session
 delete from questions where session = :session
 
 -- name: blank_question_users
-update questions set answered_by = :nobody, answered_name = '' where answered_by in (select value from json_each(:accounts))
+update questions set answered_by = :nobody, answered_name = '', answer = case kind when 'question' then '' else answer end
+where answered_by in (select value from json_each(:accounts))
+
+-- name: blank_question_addressees
+update questions set asked = '[]', places = '[]'
+where exists (select 1 from json_each(questions.asked) as one where one.value in (select value from json_each(:accounts)))
 
 -- name: blank_button_users
 update buttons set used_by = :nobody where used_by in (select value from json_each(:accounts))

@@ -73,6 +73,25 @@ delete from turns where session = :session
 -- name: empty_session
 update sessions set task = '', result = null, doing = '' where id = :session
 
+-- name: delete_questions
+delete from questions where session = :session
+
+-- name: delete_grants
+delete from grants where session = :session
+
+-- name: old_trees
+select distinct scope from shared_values
+where scope > :after and scope >= 'tree:' and scope < 'tree;'
+  and not exists (select 1 from sessions s where s.root = substr(shared_values.scope, 6)
+      and (s.state <> 'ended' or s.ended_at >= :before))
+order by scope limit :batch
+
+-- name: count_values
+select count(*) from shared_values where scope in (select value from json_each(:scopes))
+
+-- name: delete_values
+delete from shared_values where scope in (select value from json_each(:scopes))
+
 -- name: old_places
 select place from places
 where last_at < :before and place > :after and not exists (select 1 from timeline where timeline.place = places.place)
