@@ -49,6 +49,21 @@ def what(session: Session, doing: str = "") -> str:
     return str(session.state.value)
 
 
+def as_tree(sessions: Sequence[Session]) -> list[tuple[int, Session]]:
+    """Sessions with their level, each below its parent, oldest first. One whose parent is not among them is on top."""
+    known = {session.id for session in sessions}
+    below: dict[SessionId | None, list[Session]] = {}
+    for session in sorted(sessions, key=lambda each: (each.created_at, each.id)):
+        below.setdefault(session.parent if session.parent in known else None, []).append(session)
+    found: list[tuple[int, Session]] = []
+    waiting = [(0, session) for session in reversed(below.get(None, []))]
+    while waiting:
+        level, session = waiting.pop()
+        found.append((level, session))
+        waiting.extend((level + 1, child) for child in reversed(below.get(session.id, [])))
+    return found
+
+
 def at_work(session: Session) -> bool:
     return session.state in (State.RUNNING, State.STOPPING)
 
@@ -65,17 +80,17 @@ def board(
     doing: Callable[[SessionId], str] = lambda _: "",
     link: Callable[[SessionId], str | None] = lambda _: None,
 ) -> str:
-    """The message about these children and what is below them (parents before children)."""
+    """The message about these children and what is below them."""
     if not sessions:
         return ""
-    top = min(session.depth for session in sessions)
-    children = [session for session in sessions if session.depth == top]
+    tree = as_tree(sessions)
+    children = [session for level, session in tree if level == 0]
     lines = [_heading(children)] if len(children) > 1 else []
     used = sum(map(len, lines))
-    for index, session in enumerate(sessions):
-        line = "    " * (session.depth - top) + _line(session, now, doing(session.id), link(session.id))
+    for index, (level, session) in enumerate(tree):
+        line = "    " * level + _line(session, now, doing(session.id), link(session.id))
         if used + len(line) > _LONGEST and index:
-            lines.append(f"- … and {_counted(sessions[index:])}")
+            lines.append(f"- … and {_counted([left for _, left in tree[index:]])}")
             break
         lines.append(line)
         used += len(line) + 1

@@ -298,7 +298,7 @@ class Application:
             [
                 help.command(commands.all, current.routed_commands),
                 spawn.command(team, current, models),
-                agents_command.command(sessions),
+                agents_command.command(sessions, self.hub.words),
                 steer.command(team, targets, self.showing.marks),
                 kill.command(team, sessions, targets),
                 stop.command(team, targets),
