@@ -229,7 +229,7 @@ class EventHub:
     def words(self, session: SessionId) -> str:
         """What the running turn is at, in a few words; nothing when none runs."""
         doing = self._doing.get(session)
-        if doing is None:
+        if doing is None or doing.state == "waiting":
             return ""
         running = [run.name for run in doing.tools if run.seconds is None]
         if running:

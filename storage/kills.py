@@ -69,7 +69,7 @@ def _say(
             continue
         text = _notice(row, calls[row["id"]], by, now)
         message = Outbound(key=DeliveryKey(f"killed:{row['id']}"), to=home, text=text, control=True)
-        if outbox.enqueue(tx, message, session=row["id"], now=now):
+        if outbox.enqueue(tx, message, now=now):  # said by nobody in particular: who is killed says nothing more
             lanes.append(home.key)
     return lanes
 

@@ -17,6 +17,7 @@ from starlette.responses import HTMLResponse
 
 from channels.base import ChannelName, ThreadRef
 
+_LINK = re.compile(r"\[([^\]\[]{1,100})\]\([^)\s]{1,300}\)")
 _MARKS = re.compile(r"[*_`|~]{2,}|[*`|]|(?<!\S)[#>]+(?=\s)")  # of Markdown, in a preview of one line
 _WEB_ROOM = ThreadRef(channel=ChannelName("web"), room="main")
 
@@ -58,7 +59,7 @@ def _environment() -> Any:
         thread_name=thread_name,
         iso=lambda moment: moment.isoformat(timespec="seconds"),
         short=short,
-        plain=lambda line: _MARKS.sub("", line),
+        plain=lambda line: _MARKS.sub("", _LINK.sub(r"\1", line)),
         tint=tint,
         initial=initial,
         pretty=lambda value: json.dumps(value, indent=1, ensure_ascii=False),
