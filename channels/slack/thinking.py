@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import OrderedDict
 
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
-from channels.base import ChannelError, ThreadRef
+from channels.base import ChannelError, Rejected, ThreadRef
 from channels.slack.calls import Calls
 from channels.slack.errors import word_of
 from channels.slack.traces import Traces
@@ -25,6 +26,7 @@ MARK = "thinking:"
 """Begins the sign's entry in the list of what stands."""
 
 CALL_SECONDS = 5.0
+FORGET_SECONDS = 600.0
 MOST_PLACES = 5000
 AS_WANTED = frozenset({"already_reacted", "no_reaction", "message_not_found"})
 
@@ -38,6 +40,7 @@ class Thinking:
         self._traces = traces
         self._asked: OrderedDict[ThreadRef, str] = OrderedDict()
         self._shown: dict[ThreadRef, str] = {}
+        self._refused_until = 0.0
 
     def asked(self, place: ThreadRef, ts: str) -> None:
         """The newest message of a person in this place."""
@@ -49,8 +52,10 @@ class Thinking:
     async def begin(self, place: ThreadRef) -> bool:
         """Whether the sign is there."""
         ts = self._asked.get(place)
-        if ts is None or place in self._shown:
-            return place in self._shown
+        if place in self._shown:
+            return True
+        if ts is None or time.monotonic() < self._refused_until:
+            return False
         self._shown[place] = ts
         if not await self._react(place, ts, there=True):
             self._shown.pop(place, None)
@@ -81,6 +86,8 @@ class Thinking:
                     if word_of(error) not in AS_WANTED:
                         raise
         except ChannelError as error:
+            if isinstance(error, Rejected):  # an app without the scope, or a server without the method
+                self._refused_until = time.monotonic() + FORGET_SECONDS
             logger.debug("no sign in %s: %s", place.key, error)
             return False
         return True

@@ -316,6 +316,11 @@ async def test_outside_of_threads_the_message_that_is_being_answered_carries_a_s
     await slack.intake.wait_for(2)
     await slack.channel.typing(direct)
     await slack.slack.until(lambda: not signs[(direct.room, asked)])
+    slack.slack.methods.scopes.discard("reactions:write")
+    calls = [method for method, _ in slack.slack.calls].count("reactions.add")
+    for _ in range(3):
+        await slack.channel.typing(direct)
+    assert [method for method, _ in slack.slack.calls].count("reactions.add") == calls + 1
 
 
 async def test_a_session_is_called_by_what_was_asked_first(slack: SlackRig, thread: ThreadRef):
