@@ -56,7 +56,8 @@ Moment = Annotated[datetime | None, BeforeValidator(_moment_or_none)]
 
 
 class Payload(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    # What people wrote and the tokens of interactions are nothing for the log.
+    model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
 
 
 def _valid(model: type[Payload], value: object) -> Payload | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,6 +33,7 @@ from tests.conformance.harness import RecordingIntake
 from tests.conformance.rig_discord import COMMANDS, NAME, DiscordRig, StoredFiles, rig
 from tests.fakes.discord import DiscordServer
 
+BROKEN: tuple[Any, ...] = (None, "x", -1, [], [None, 7, "x", {}], {}, {"id": {}})
 QUICK_HEARTBEAT_SECONDS = 0.15
 
 
@@ -249,6 +251,42 @@ async def test_a_malformed_event_is_passed_over_and_the_connection_stays(discord
     await discord.says(discord.room, "still here")
     await discord.intake.wait_for(1)
     assert (gateway.identified, gateway.resumed) == (1, 0)
+
+
+@pytest.mark.requirement("P6")
+async def test_every_event_with_any_field_missing_or_broken_harms_nothing_and_loses_no_message(
+    discord: DiscordRig, caplog: pytest.LogCaptureFixture
+) -> None:
+    world, gateway = discord.server.world, discord.server.gateway
+    told: list[tuple[str, dict[str, Any]]] = []
+    tell, world.tell = world.tell, lambda event, data: told.append((event, data))
+    message = world.says(world.room, "<@1> hello", attachments=[world.attach(world.room, "a", b"b")], poll={}, flags=0)
+    world.edits(world.room, message, "changed")
+    world.reacts(world.room, message, "👍")
+    world.interacts(world.room, 2, {"name": "help", "type": 1, "options": [{"name": "x", "value": "y"}]})
+    world.interacts(world.room, 3, {"custom_id": "b", "component_type": 2}, message=world.message(world.room, message))
+    thread = world.opens_thread(world.room, "x")
+    world.archives(thread)
+    world.deletes(world.room, message)
+    told.append(("GUILD_CREATE", world.guild()))
+    world.tell = tell
+    for event, data in told:
+        for key in [*data, "a_field_of_tomorrow"]:
+            for broken in BROKEN:
+                gateway.send_raw(
+                    event, {**data, "id": world.new_id() if "MESSAGE" in event else data.get("id"), key: broken}
+                )
+            gateway.send_raw(event, {other: value for other, value in data.items() if other != key})
+    await discord.says(discord.room, "end")
+    async with asyncio.timeout(10), discord.intake.arrived:
+        await discord.intake.arrived.wait_for(lambda: discord.intake.events and discord.intake.events[-1].text == "end")
+    assert (gateway.identified, gateway.resumed) == (1, 0)
+    created = next(data for event, data in told if event == "MESSAGE_CREATE")
+    heard = [event for event in discord.intake.events if event.kind is Kind.MESSAGE and event.text != "end"]
+    needed = {"id", "channel_id", "author", "type"}
+    assert len(heard) >= len(BROKEN) * len(created.keys() - needed)
+    assert "could not be read" in caplog.text
+    assert "input_value" not in caplog.text, "what people wrote is nothing for the log"
 
 
 @pytest.mark.requirement("P2")
