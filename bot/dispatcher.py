@@ -1,4 +1,4 @@
-"""Carries out what the router decides: for each place in order, places side by side.
+"""Carries out what the router decides, an event at a time for each place (`event_queues` gives them in order).
 
 One event, walked: who is it (people), what is bound here (sessions), what is to be done (router), done
 (team, commands), and marked in the inbox. Everything an event causes carries a key made from the event's own
@@ -7,15 +7,10 @@ id, so an event that is dispatched again after a crash causes nothing twice.
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
-from itertools import count
 from typing import Protocol
-
-import structlog
 
 from agents.base import Acknowledge, MailKey, MailKind, NewMail, Posted, Refused, Session, SessionId, State
 from agents.ports import Mailbox, Sessions
@@ -25,6 +20,7 @@ from bot.access import Principal
 from bot.asking import Told
 from bot.attachments import Kept
 from bot.commands import Records, Reply
+from bot.event_queues import EventQueues
 from bot.full_queues import FullQueues
 from bot.loop_guard import LoopGuard
 from bot.router import (
@@ -44,15 +40,8 @@ from bot.router import (
     ToSession,
     route,
 )
-from channels.base import Account, ChannelName, DeliveryKey, Inbound, Kind, Outbound, ThreadRef
-from storage.database import StorageError
+from channels.base import Account, ChannelName, DeliveryKey, Inbound, Outbound, ThreadRef
 from storage.inbox import Inbox, Stored
-
-log = structlog.get_logger("dispatcher")
-
-_IN_MEMORY = 10_000  # events; beyond that they wait in the inbox only
-_PAUSES = (0.1, 1.0, 5.0, 30.0)  # seconds, while the store fails
-_TRIES = 20  # about ten minutes
 
 
 class Knows(Protocol):
@@ -147,116 +136,19 @@ class Dispatcher:
         self._parts = parts
         self._guard = LoopGuard()
         self._full_queues = FullQueues()
-        self._places: dict[str, deque[Stored]] = {}
-        self._group: asyncio.TaskGroup | None = None
-        self._led: dict[str, str] = {}  # places whose events wait in another's queue
-        self._held: set[int] = set()
-        self._behind = asyncio.Event()  # events wait in the inbox that are not in memory
-        self._decided = asyncio.Event()
-        self._missed = False  # and one more came while they were being read
+        self._queues = EventQueues(parts.inbox, self._dispatch, self._bury)
 
     @property
     def waiting(self) -> int:
         """Events in memory that are not decided yet."""
-        return len(self._held)
+        return self._queues.waiting
 
     def offer(self, events: Sequence[Stored]) -> None:
-        for stored in events:
-            if self._group is None or self._behind.is_set() or len(self._held) >= _IN_MEMORY:
-                self._missed = True
-                self._behind.set()
-            else:
-                self._take(stored)
+        self._queues.offer(events)
 
     async def run(self) -> None:
         """Take up what a former run left, then serve until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            self._group = group
-            self._behind.set()
-            try:
-                while True:
-                    await self._behind.wait()
-                    await self._catch_up()
-            finally:
-                self._group = None
-
-    async def _catch_up(self) -> None:
-        """Read what is not decided back from the inbox, a page at a time, until memory has it all."""
-        after = 0
-        while True:
-            self._missed = False
-            held = frozenset(self._held)  # what is decided while the page is read still stands in it
-            try:
-                page = await self._parts.inbox.unrouted(after=after)
-            except StorageError:
-                log.exception("the inbox cannot be read")
-                await asyncio.sleep(1.0)
-                continue
-            for stored in page:
-                if stored.n not in held and stored.n not in self._held:
-                    self._take(stored)
-                after = stored.n
-            if not page and not self._missed:
-                self._behind.clear()
-                return
-            await self._room()
-
-    async def _room(self) -> None:
-        """Wait until memory is half empty."""
-        while len(self._held) > _IN_MEMORY // 2:
-            self._decided.clear()
-            await self._decided.wait()
-
-    def _take(self, stored: Stored) -> None:
-        assert self._group is not None
-        self._held.add(stored.n)
-        place = self._queue_of(stored.event)
-        queue = self._places.get(place)
-        if queue is not None:
-            queue.append(stored)
-            return
-        self._places[place] = deque((stored,))
-        self._group.create_task(self._drain(place), name=f"dispatch-{place}")
-
-    def _queue_of(self, event: Inbound) -> str:
-        """A place's own; what is said in a room that has just got its id waits until that is known."""
-        place = event.where.key
-        place = self._led.get(place, place)
-        if event.kind is Kind.ROOM_MOVED and event.payload:
-            self._led[replace(event.where, room=event.payload).key] = place
-        return place
-
-    async def _drain(self, place: str) -> None:
-        queue = self._places[place]
-        try:
-            while queue:
-                stored = queue.popleft()
-                await self._dispatch_safely(stored)
-                self._held.discard(stored.n)
-                self._decided.set()
-        finally:
-            del self._places[place]
-            self._led = {led: by for led, by in self._led.items() if by != place} if self._led else self._led
-
-    async def _dispatch_safely(self, stored: Stored) -> None:
-        """The top of an event's way: whatever goes wrong stays with this event, and is not lost."""
-        event = stored.event
-        with structlog.contextvars.bound_contextvars(channel=event.where.channel, event=stored.key):
-            failure: Exception | None = None
-            for tries in count():
-                try:
-                    await (self._dispatch(stored) if failure is None else self._bury(stored, failure))
-                    return
-                except StorageError as error:
-                    log.warning("not dispatched yet", error=str(error))
-                    await asyncio.sleep(_PAUSES[min(tries, len(_PAUSES) - 1)])
-                    if tries >= _TRIES and failure is None:
-                        failure = error  # the store's failure, or this event's own: then it can be buried
-                except Exception as error:
-                    log.exception("event failed")
-                    if failure is not None:
-                        return  # it stays undecided in the inbox, and the next start reads it again
-                    failure = error
+        await self._queues.run()
 
     async def _bury(self, stored: Stored, failure: Exception) -> None:
         kind = type(failure).__name__

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from agents.base import Session, SessionId
-from bot import connections, dispatcher
+from bot import connections, event_queues
 from bot.app import Application
 from bot.config import load
 from bot.connections import Connections
@@ -164,8 +164,8 @@ def event(id: str, text: str) -> Inbound:
 async def test_an_event_outlasts_a_store_that_fails_and_ends_in_the_dead_letters_when_it_never_works(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failures: int, state: str
 ) -> None:
-    monkeypatch.setattr(dispatcher, "_PAUSES", (0.001,))
-    monkeypatch.setattr(dispatcher, "_TRIES", 10)
+    monkeypatch.setattr(event_queues, "_PAUSES", (0.001,))
+    monkeypatch.setattr(event_queues, "_TRIES", 10)
     async with opened(tmp_path / "data") as database, Application.made(load(write_config(tmp_path)), database) as app:
         sessions = app.dispatcher._parts.sessions
         bound, left = sessions.bound, failures
