@@ -54,6 +54,7 @@ class Platform:
     gates: defaultdict[str, asyncio.Event] = field(default_factory=lambda: defaultdict(_opened))
     said: asyncio.Condition = field(default_factory=asyncio.Condition)
     calls: int = 0
+    edits_tried: int = 0
     state: ChannelState = ChannelState.CONNECTED
     limits: Limits = field(default=Limits(text_units=1000, attachment_bytes=1000))
 
@@ -100,7 +101,15 @@ class Platform:
         return Receipt(message_ids=(self.keys[part.key],), sent_at=datetime.now(UTC))
 
     async def edit(self, part: Outbound, message_id: str) -> None:
-        raise Rejected("nothing is edited here")
+        if Capability.EDIT not in self.capabilities:
+            raise Rejected("nothing is edited here")
+        self.edits_tried += 1
+        trouble = await self._meet(part.to.key)
+        if trouble is not None:
+            raise trouble.error
+        async with self.said:
+            self.people_see[int(message_id.removeprefix("m"))] = (part.to.key, part.text)
+            self.said.notify_all()
 
     async def open_thread(self, request: OpenThread) -> ThreadRef:
         self.openings.append(request)
