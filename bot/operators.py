@@ -25,6 +25,7 @@ _KEY = "operator:"
 _QUIET = timedelta(minutes=15)
 _WAITING = 100  # reports that wait to be told; beyond that the dead letters have to do
 _PLACES = 1_000
+_PAUSES_SECONDS = (0.5, 1.0, 2.0, 5.0, 15.0, 60.0, 300.0)  # between two looks for a place where to tell somebody
 
 
 class Reaches(Protocol):
@@ -81,20 +82,26 @@ class Operators:
     def disconnected(self, channel: ChannelName, why: str, now: datetime) -> None:
         """Report a channel that only a person may bring back. Never blocks."""
         text = f"`{channel}` is not connected: {why}. I go on trying; `threadmill doctor` looks closer."
-        self.news(text, f"channel/{channel}/{now.isoformat(timespec='seconds')}")
+        self.news(text, f"channel/{channel}/{now.isoformat()}")
 
     async def run(self) -> None:
         """Serve until cancelled."""
-        while True:
-            text, key = await self._waiting.get()
-            for index, reach in enumerate(self._people.reach_of_role(Role.OPERATOR)):
-                try:
-                    await self._tell([account for _, account in reach], text, f"{key}/{index}")
-                except StorageError as error:
-                    log.warning("an operator is not told", reason=str(error))
+        async with asyncio.TaskGroup() as group:
+            while True:
+                text, key = await self._waiting.get()
+                for index, reach in enumerate(self._people.reach_of_role(Role.OPERATOR)):
+                    accounts = [account for _, account in reach]
+                    group.create_task(self._tell(accounts, text, f"{key}/{index}"), name=f"operator-{key}/{index}")
 
     async def _tell(self, accounts: Sequence[Account], text: str, key: str) -> None:
-        """At the first place of his reach that is there now: the news may be that one is not."""
-        for account in accounts:
-            if await self._speaker.tell(account, None, text, key):
-                return
+        """At the first place of his reach that is there: the news may be that one is not, or come while all of them are
+        still being connected."""
+        for pause in _PAUSES_SECONDS:
+            for account in accounts:
+                try:
+                    if await self._speaker.tell(account, None, text, key):
+                        return
+                except StorageError as error:
+                    log.warning("an operator is not told yet", reason=str(error))
+            await asyncio.sleep(pause)
+        log.warning("an operator is not told", text=text)

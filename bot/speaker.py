@@ -8,7 +8,7 @@ from datetime import datetime
 import structlog
 
 from agents.base import SessionId
-from channels.base import Account, Channel, ChannelError, ChannelName, DeliveryKey, Outbound, ThreadRef
+from channels.base import Account, Channel, ChannelError, ChannelName, ChannelState, DeliveryKey, Outbound, ThreadRef
 from storage.outbox import SqliteOutbox
 
 log = structlog.get_logger("speaker")
@@ -42,8 +42,10 @@ class Speaker:
 
     async def _direct(self, account: Account) -> ThreadRef | None:
         channel = self._channel(ChannelName(account.partition(":")[0]))
+        if channel is None or channel.health().state is ChannelState.DOWN:
+            return None
         try:
-            return await channel.direct(account) if channel else None
+            return await channel.direct(account)
         except ChannelError as error:
             log.warning("cannot be told", account=account, reason=str(error))
             return None

@@ -6,6 +6,8 @@ import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from bot.access import Role
 from bot.operators import Operators
 from channels.base import Account, ChannelName, DeliveryKey, Outbound, ThreadRef
@@ -46,12 +48,16 @@ class _Speaker:
     def __init__(self) -> None:
         self.told: list[tuple[Account, str]] = []
         self.away = ""
+        self.starting = 0  # so many places are not there yet
         self.heard = asyncio.Event()
 
     async def tell(self, account: Account, place: ThreadRef | None, text: str, key: str) -> bool:
         assert place is None
         assert key.startswith("operator:")
         if account.startswith(self.away or "-"):
+            return False
+        if self.starting > 0:
+            self.starting -= 1
             return False
         self.told.append((account, text))
         self.heard.set()
@@ -89,5 +95,23 @@ async def test_an_operator_is_told_of_a_channel_that_is_away_at_another_one() ->
         [(account, text)] = speaker.told
         assert account == "slack:T1/U1"
         assert "`telegram` is not connected: another program" in text
+    finally:
+        task.cancel()
+
+
+async def test_news_wait_until_one_of_the_operators_places_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bot.operators._PAUSES_SECONDS", (0.0,) * 10)
+    speaker = _Speaker()
+    speaker.starting = 5
+    operators = Operators(_People(), speaker)
+    operators.disconnected(ChannelName("slack"), "its token was revoked", NOW)
+    task = asyncio.create_task(operators.run())
+    try:
+        async with asyncio.timeout(5):
+            await speaker.heard.wait()
+        assert [text for _, text in speaker.told] == [
+            "`slack` is not connected: its token was revoked. I go on trying; `threadmill doctor` looks closer."
+        ]
+        assert speaker.starting == 0
     finally:
         task.cancel()

@@ -225,6 +225,9 @@ class Gateway:
         await self._announce()
 
     async def _resume(self, link: Link, asked: dict[str, Any]) -> None:
+        if asked.get("token") != self._world.token:
+            await link.socket.close(code=4004)
+            return
         session = self.sessions.get(asked.get("session_id", ""))
         if session is None or self._faults.identify_fails:
             link.send({"op": INVALID_SESSION, "d": False})
