@@ -7,9 +7,10 @@ id, so an event that is dispatched again after a crash causes nothing twice.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Protocol
 
 from agents.base import Acknowledge, MailKey, MailKind, NewMail, Posted, Refused, Session, SessionId, State
@@ -59,7 +60,9 @@ class Greets(Protocol):
 class RunsCommands(Protocol):
     """`bot.commands` fulfils it."""
 
-    async def run(self, run: Run, principal: Principal, stored: Stored, now: datetime) -> Reply: ...
+    async def run(
+        self, run: Run, principal: Principal, stored: Stored, now: datetime, files: Callable[[], Awaitable[Kept]]
+    ) -> Reply: ...
 
 
 class TakesAnswers(Protocol):
@@ -216,7 +219,7 @@ class Dispatcher:
         await self._parts.inbox.mark(stored.n, "refused", decision.reason)
 
     async def _run(self, decision: Run, principal: Principal, stored: Stored, now: datetime) -> None:
-        answer = await self._parts.commands.run(decision, principal, stored, now)
+        answer = await self._parts.commands.run(decision, principal, stored, now, partial(self._kept, stored.event))
         await self._reply(stored, answer.text, private=answer.private)
         await self._parts.inbox.mark(stored.n, "routed", decision.reason)
 
@@ -366,7 +369,11 @@ class Dispatcher:
             name, _, rest = decision.button.lstrip("/").partition(" ")
             invocation = Invocation(name=name, arguments_text=rest, in_session=session)
             answer = await self._parts.commands.run(
-                Run(invocation=invocation, reason=decision.reason), principal, stored, now
+                Run(invocation=invocation, reason=decision.reason),
+                principal,
+                stored,
+                now,
+                partial(self._kept, stored.event),
             )
             await self._reply(stored, answer.text, private=answer.private)
         await self._parts.inbox.mark(stored.n, "routed", decision.reason)

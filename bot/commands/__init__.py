@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
 from agents.base import NotFound, Refused
 from bot.access import Principal
+from bot.attachments import Kept
 from bot.commands.base import Command, Denied, Misused, Request
 from bot.router import Run
 from channels.base import CommandSpec
@@ -55,7 +56,9 @@ class Commands:
         """For the platforms' menus."""
         return tuple(command.spec for command in self._commands.values())
 
-    async def run(self, run: Run, principal: Principal, stored: Stored, now: datetime) -> Reply:
+    async def run(
+        self, run: Run, principal: Principal, stored: Stored, now: datetime, files: Callable[[], Awaitable[Kept]]
+    ) -> Reply:
         """The command's answer; what is refused or misused is an answer too."""
         command = self._commands[run.invocation.name]
         request = Request(
@@ -68,6 +71,7 @@ class Commands:
             inbox=stored.n,
             message_id=stored.event.message_id,
             now=now,
+            files=files,
         )
         try:
             answer = await command.run(request)

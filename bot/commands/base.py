@@ -13,6 +13,7 @@ from datetime import datetime
 from agents.base import NotFound, Session
 from agents.ports import Sessions
 from bot.access import NEEDS, NOTHING, Action, Principal, Resource, Role, authorise
+from bot.attachments import Kept
 from bot.commands.translations import MENU_TEXTS
 from channels.base import CommandOption, CommandSpec, DeliveryKey, Takes, ThreadRef
 
@@ -23,6 +24,10 @@ class Denied(Exception):
 
 class Misused(Exception):
     """The command's words are off. Its text says how it is written."""
+
+
+async def _no_files() -> Kept:
+    return Kept(attachments=(), text="")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +43,9 @@ class Request:
     inbox: int
     message_id: str | None
     now: datetime
+    files: Callable[[], Awaitable[Kept]] = (
+        _no_files  # that came with it, fetched when they are asked for: after the gate
+    )
 
     @property
     def reply_key(self) -> DeliveryKey:

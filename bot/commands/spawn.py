@@ -23,7 +23,9 @@ def command(team: Team, profiles: Profiles, models: Models) -> Command:
         first, rest = request.word()
         named = first in profiles.names()
         options, text = _options(rest if named else request.arguments.strip(), models)
-        if not text:
+        kept = await request.files()
+        text = "\n\n".join(part for part in (text, kept.text) if part)
+        if not text and not kept.attachments:
             raise Misused(f"Say what is to be done: /spawn [{'|'.join(profiles.names())}] [{'=… '.join(_KEYS)}=…] task")
         spawned = await team.spawn(
             Task(
@@ -42,6 +44,7 @@ def command(team: Team, profiles: Profiles, models: Models) -> Command:
                 timeout_seconds=options.timeout_seconds,
                 budget_usd=options.budget_usd,
                 workspace=options.workspace,
+                attachments=kept.attachments,
             )
         )
         session = spawned.session

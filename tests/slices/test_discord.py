@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from channels.base import ThreadRef
+from channels.discord.commands import HAND_OVER
 from tests.fakes.discord.world import PRIVATE_THREAD, Json
 from tests.slices.harness import Running, running, write_config
 from tests.slices.screens import DiscordScreen, discord
@@ -104,6 +105,22 @@ async def _two_bots_talk_for_three_rounds(threadmill: Running, screen: DiscordSc
     await until(ignored, "the other bot is answered no more")
     await threadmill.settled()
     assert len(screen.said(where)) == 3
+
+
+async def test_a_message_with_nothing_but_a_file_is_handed_to_an_agent_from_its_menu(tmp_path: Path) -> None:
+    async with discord() as screen, running(write_config(tmp_path, [screen]), [screen]) as threadmill:
+        world = screen.world
+        await world.declared.wait()
+        quiet = world.new_channel("quiet")
+        file = world.attach(quiet, "note.txt", b"say From the file", "text/plain")
+        message = world.says(quiet, "", attachments=[file], by=world.stranger)
+        world.hands_over(quiet, message, HAND_OVER)
+        home = await threadmill.home_of("assistant-1")
+        assert home.thread == message
+        await threadmill.settled()
+        (task,) = (await threadmill.rows("select task from sessions"))[0]
+        assert task == "[The file note.txt:]\nsay From the file"
+        assert (await threadmill.rows("select attachments from mail"))[0][0] is not None
 
 
 @pytest.mark.requirement("P5")
