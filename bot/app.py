@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -17,59 +17,14 @@ from pathlib import Path
 
 import structlog
 
-from agents.context import Context
 from agents.engine import EmbeddedEngine
-from agents.fetching import Allowed, Fetcher
 from agents.models.chain import ModelChain, build
-from agents.money import Money
-from agents.monitors.judge import Limit
-from agents.monitors.service import MonitorParts, Monitors
-from agents.monitors.timetable import ApschedulerTimetable
-from agents.ports import Journal, Mailbox, Sessions
-from agents.results import Results
-from agents.rights import Rights
-from agents.room import Room
-from agents.runner import TurnRunner
-from agents.skills import Skills
 from agents.team import Team
-from agents.tools.approvals import Approvals
-from agents.tools.ask_human import AskHumanTool
-from agents.tools.asking import Asker
-from agents.tools.base import Tool, Toolbox
-from agents.tools.handoff import HandoffTool
-from agents.tools.schedule import ScheduleTool
-from agents.tools.sessions import HistoryTool, ListTool, SendTool, SpawnTool
-from agents.tools.subagents import SubagentsTool
-from agents.tools.web_fetch import WebFetchTool
-from agents.turn import TurnParts
-from bot.agent_tools import keeping_tools, tool_servers, workspaces_of
-from bot.asking import AnswerDesk, PeopleToAsk
+from bot.asking import AnswerDesk
 from bot.attachments import AttachmentKeeper
+from bot.chat_commands import CommandParts, chat_commands
 from bot.closing import Closing
-from bot.commands import (
-    Commands,
-    cost,
-    deadletters,
-    focus,
-    health,
-    help,
-    history,
-    kill,
-    model,
-    monitor,
-    new,
-    pairing,
-    queue,
-    retry,
-    send,
-    spawn,
-    status,
-    steer,
-    stop,
-    whoami,
-)
-from bot.commands import agents as agents_command
-from bot.commands.base import Targets
+from bot.commands import Commands
 from bot.config import Config
 from bot.config.parts import ConfiguredChannel
 from bot.config.watch import ConfigWatch
@@ -82,6 +37,7 @@ from bot.intake import ChannelIntake
 from bot.lasting import lasting
 from bot.letters import DeadLetters
 from bot.marks import Marks
+from bot.measures import measure
 from bot.metrics import Metrics
 from bot.moved_rooms import MovedRooms, news_of
 from bot.operators import Operators
@@ -96,6 +52,7 @@ from bot.signals import Wiring
 from bot.speaker import Speaker
 from bot.stores import Stores, on
 from bot.suggestions import CommandSuggestions
+from bot.thinking import Surroundings, thinking
 from bot.watching import Watching
 from bot.web.app import create as create_web
 from bot.web.parts import AgentCard, WebParts
@@ -108,7 +65,6 @@ from channels.local import LocalChannel, Shown
 from storage.audit import write_head
 from storage.database import Database, opened
 from storage.files import FileStore
-from storage.monitors import SqliteMonitors
 from storage.retention import RetentionPolicy
 
 log = structlog.get_logger("app")
@@ -222,48 +178,30 @@ class Application:
             clock=clock,
             spawned=self.showing.progress.spawned,
         )
-        self.monitors, fetcher = _monitors(config, SqliteMonitors(database, stores.holder, wiring), clock)
-        asker = Asker(stores.questions, PeopleToAsk(self.directory, sessions, self.connections.find))
-        toolbox = Toolbox(
-            [
-                AskHumanTool(asker),
-                HandoffTool(team, sessions, speaker),
-                *_session_tools(team, sessions, stores.mailbox, self.journal),
-                WebFetchTool(fetcher),
-                ScheduleTool(self.monitors, sessions, current, config.bot.timezone),
-                *keeping_tools(
-                    database,
-                    workspaces := workspaces_of(config),
-                    skills := Skills(config.bot.skills),
-                    stores.mailbox,
-                    files,
-                ),
-            ]
-        )
-        self.tool_servers = tool_servers(config, database, toolbox, clock, self.operators.withheld)
-        self.runner = TurnRunner(
-            TurnParts(
-                journal=self.journal,
-                sessions=sessions,
+        made = thinking(
+            Surroundings(
+                config=config,
+                database=database,
+                stores=stores,
+                wiring=wiring,
+                engine=engine,
                 models=models,
-                profiles=current,
-                toolbox=toolbox,
-                context=Context(models, current, toolbox, files, clock, skills),
+                current=current,
+                directory=self.directory,
+                connections=self.connections,
+                speaker=speaker,
+                operators=self.operators,
                 live=watching,
-                rights=(rights := Rights(current, sessions)),
-                money=Money(self.journal, rights, clock),
                 clock=clock,
-                approvals=Approvals(asker, stores.questions),
-                results=Results(sessions, rights, workspaces, files),
-                wake=engine.wake,
-            )
+            ),
+            team,
         )
-
+        self.runner, self.monitors, self.tool_servers = made.runner, made.monitors, made.tool_servers
         self._housekeeping = Housekeeping(
             database,
             RetentionPolicy.of_days(config.retention_days),
             files,
-            workspaces,
+            made.workspaces,
             self.journal.forget,
             sessions,
             current,
@@ -293,33 +231,24 @@ class Application:
             )
         )
         letters = DeadLetters(stores.views, outbox, inbox, self.dispatcher, self.courier.notify, clock)
-        targets = Targets(sessions)
         commands.add(
-            [
-                help.command(commands.all, current.routed_commands),
-                spawn.command(team, current, models),
-                agents_command.command(sessions, self.hub.words),
-                steer.command(team, targets, self.showing.marks),
-                kill.command(team, sessions, targets),
-                stop.command(team, targets),
-                status.command(sessions, current, targets, self.runner.room.waits),
-                history.command(self.journal, targets),
-                send.command(team, targets),
-                focus.focus(sessions, targets),
-                focus.unfocus(sessions),
-                new.command(sessions, targets),
-                model.command(sessions, models, current, targets),
-                queue.command(sessions, current, targets),
-                cost.command(stores.views),
-                retry.command(team, targets),
-                pairing.approve(desk, speaker, answers, self.tool_servers),
-                pairing.deny(desk, answers),
-                pairing.link(desk, speaker),
-                whoami.command(),
-                health.command(self.connections.health, models, self.tool_servers.health, lambda: engine.awake),
-                monitor.command(self.monitors, current, config.bot.timezone),
-                deadletters.command(lambda: letters),
-            ]
+            chat_commands(
+                CommandParts(
+                    commands=commands,
+                    stores=stores,
+                    thinking=made,
+                    engine=engine,
+                    models=models,
+                    current=current,
+                    connections=self.connections,
+                    hub=self.hub,
+                    marks=self.showing.marks,
+                    desk=desk,
+                    answers=answers,
+                    speaker=speaker,
+                    letters=letters,
+                )
+            )
         )
         current.knows_commands(commands.names())
         self._suggestions = CommandSuggestions(
@@ -340,7 +269,7 @@ class Application:
         }
 
         # what is looked at
-        _measure(metrics, database, engine, self.runner.room, self.courier, self.dispatcher, self.connections)
+        measure(metrics, database, engine, self.runner.room, self.courier, self.dispatcher, self.connections)
         assert config.web.token is not None, "bot.config.token settles it"
         self.web = create_web(
             WebParts(
@@ -490,43 +419,3 @@ def _answering(
 
     closing = Closing(stores.questions, connections.find, speaker, changed, clock)
     return closing, AnswerDesk(stores.questions, stores.sessions, stores.audit, answered=closing.look)
-
-
-def _monitors(config: Config, store: SqliteMonitors, clock: Callable[[], datetime]) -> tuple[Monitors, Fetcher]:
-    """The monitors, and what they and the agents fetch with."""
-    fetcher = Fetcher(Allowed.parse(config.fetch.allow, config.fetch.ports))
-    limit = Limit(reports_per_hour=config.limits.monitor_reports_per_hour)
-    parts = MonitorParts(store=store, timetable=ApschedulerTimetable(), fetcher=fetcher, limit=limit, clock=clock)
-    return Monitors(parts), fetcher
-
-
-def _session_tools(team: Team, sessions: Sessions, mailbox: Mailbox, journal: Journal) -> Sequence[Tool]:
-    return [
-        SpawnTool(team),
-        SubagentsTool(team, sessions),
-        SendTool(team, sessions, mailbox),
-        ListTool(sessions, journal),
-        HistoryTool(sessions, journal),
-    ]
-
-
-def _measure(
-    metrics: Metrics,
-    database: Database,
-    engine: EmbeddedEngine,
-    room: Room,
-    courier: Courier,
-    dispatcher: Dispatcher,
-    connections: Connections,
-) -> None:
-    metrics.counter("storage_commits", "Commits of the database", lambda: database.commits)
-    metrics.counter("storage_writes", "Writes that shared these commits", lambda: database.writes)
-    metrics.gauge("sessions_awake", "Sessions whose turn runs", lambda: engine.awake)
-    metrics.gauge("sessions_queued", "Sessions that wait for room to run", lambda: engine.queued)
-    metrics.gauge(
-        "sessions_without_room", "Sessions that wait because of their agent's max_running", lambda: room.waiting
-    )
-    metrics.gauge("tasks", "Tasks of the event loop", lambda: len(asyncio.all_tasks()))
-    metrics.gauge("lanes_busy", "Places with something on its way", lambda: courier.busy_lanes)
-    metrics.gauge("events_undecided", "Events that are not routed yet", lambda: dispatcher.waiting)
-    metrics.channels(lambda: {name: state.state.value == "connected" for name, state in connections.health().items()})
