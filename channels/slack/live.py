@@ -14,7 +14,7 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from channels.base import ChannelError, Rejected, TemporaryFailure, ThreadRef, UnknownOutcome
 from channels.slack.render import TEXT_UNITS, actions, harmless, units
@@ -40,6 +40,13 @@ class Left:
     begun: float
 
 
+class _Task(NamedTuple):
+    """What the stream's last task card says."""
+
+    number: int
+    title: str
+
+
 class LiveMessage:
     """One preview in one place. Its only task is awaited by `close`, or by the delivery that takes it over."""
 
@@ -63,8 +70,7 @@ class LiveMessage:
         self._begun = 0.0
         self._streaming = False
         self._sent = ""  # what the stream holds by now
-        self._task_title = ""
-        self._task_number = 0
+        self._task = _Task(0, "")
         self._changed = asyncio.Event()
         self._over = asyncio.Event()
         self._painter: asyncio.Task[None] | None = None
@@ -99,7 +105,7 @@ class LiveMessage:
         if left is not None:
             self._said = (self._newest or ("", ""))[0]
         self._ts, self._sent, self._streaming, self._painted = None, "", False, None
-        self._task_title = ""
+        self._task = _Task(0, "")
         self._over.clear()
         return left
 
@@ -173,12 +179,13 @@ class LiveMessage:
             return False
         if screen.can_stream(self._place, self._asker) and screen.starts.take(now):
             part = _whole_words(text)
-            chunks = [*self._task(status), *_said(harmless(part))]
+            cards, task = self._cards(status)
+            chunks = [*cards, *_said(harmless(part))]
             if not self._status.has_stop(self._place):
                 chunks.append({"type": "blocks", "blocks": [actions((STOP,))]})
             self._ts = await screen.start(self._place, self._asker or "", chunks)
             if self._ts is not None:
-                self._begun, self._streaming, self._sent = now, True, harmless(part)
+                self._begun, self._streaming, self._sent, self._task = now, True, harmless(part), task
                 return True
         self._ts = await screen.post(self._place, text, status)
         self._begun = now
@@ -191,7 +198,8 @@ class LiveMessage:
             await self._screen.stop(self._place, self._ts or "")
             self._streaming = False
             return False
-        chunks = [*self._task(status), *_said(wanted[len(self._sent) :])]
+        cards, task = self._cards(status)
+        chunks = [*cards, *_said(wanted[len(self._sent) :])]
         if not chunks:
             return True
         try:
@@ -203,31 +211,33 @@ class LiveMessage:
         except Rejected:
             self._streaming = False
             return False
-        self._sent = wanted
+        self._sent, self._task = wanted, task
         return True
 
-    def _task(self, status: str) -> list[dict[str, Any]]:
-        """A task card for what is being done: a new one when that is something else, else a change of the last."""
+    def _cards(self, status: str) -> tuple[list[dict[str, Any]], _Task]:
+        """Task cards for what is being done, and the task after them: a new card when that is something else than
+        before, a change of the last one when only its time went on."""
         title = " ".join(status.split())[:150]
-        if title == self._task_title:
-            return []
-        chunks = []
-        if _LASTING.sub("", title) != _LASTING.sub("", self._task_title):
-            if self._task_title:
-                chunks.append(_card(self._task_number, self._task_title, "complete"))
-            self._task_number += 1
-        self._task_title = title
+        last = self._task
+        if title == last.title:
+            return [], last
+        chunks, number = [], last.number
+        if _LASTING.sub("", title) != _LASTING.sub("", last.title):
+            if last.title:
+                chunks.append(_card(last, "complete"))
+            number += 1
+        task = _Task(number, title)
         if title:
-            chunks.append(_card(self._task_number, title, "in_progress"))
-        return chunks
+            chunks.append(_card(task, "in_progress"))
+        return chunks, task
 
 
 def _said(text: str) -> list[dict[str, Any]]:
     return [{"type": "markdown_text", "text": text}] if text else []
 
 
-def _card(number: int, title: str, status: str) -> dict[str, Any]:
-    return {"type": "task_update", "id": str(number), "title": harmless(title), "status": status}
+def _card(task: _Task, status: str) -> dict[str, Any]:
+    return {"type": "task_update", "id": str(task.number), "title": harmless(task.title), "status": status}
 
 
 def _whole_words(text: str) -> str:

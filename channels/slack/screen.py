@@ -80,7 +80,8 @@ class Screen:
             self._no_streams_until = time.monotonic() + NO_STREAMS_SECONDS
             return None
         except UnknownOutcome:
-            ts = await self._lost(place, lambda message: message.get("streaming_state") == "in_progress")
+            text = "".join(str(chunk.get("text", "")) for chunk in chunks).strip()
+            ts = await self._lost(place, lambda message: _is_stream(message, text))
             if ts is not None:
                 await self.stop(place, ts)  # what it holds is not known: it is written anew, by an edit
         return await self._begun(place, ts)
@@ -172,6 +173,14 @@ class Screen:
             if isinstance(ts, str) and message.get("user") == self.me.user and ts not in self.traces and is_it(message):
                 return ts
         return None
+
+
+def _is_stream(message: dict[str, Any], text: str) -> bool:
+    """Whether a message of ours is a stream that was begun with this text. A stream takes no metadata, and that Slack
+    tells its state is written nowhere, so the text counts too. All else that we say has a key or files."""
+    said = str(message.get("text") or "").strip()
+    unclaimed = "metadata" not in message and not message.get("files")
+    return unclaimed and (message.get("streaming_state") == "in_progress" or said in {"", text})
 
 
 def _preview(text: str, status: str) -> dict[str, Any]:
