@@ -29,6 +29,7 @@ from channels.base import (
     Inbound,
     Kind,
     Mark,
+    OpenPrompt,
     OpenThread,
     Outbound,
     Rejected,
@@ -691,6 +692,30 @@ async def test_what_was_said_while_we_were_away_is_heard_after_the_restart(rig: 
     await rig.says(where, "after")
     events = await rig.intake.wait_for(5, 15)
     assert _texts(events) == ["before", "while away 0", "while away 1", "while away 2", "after"]
+
+
+@conforms(needs=Capability.BACKFILL)
+async def test_what_became_of_an_open_prompt_while_we_were_away_is_told_once(rig: Rig) -> None:
+    where = await a_place(rig)
+    rig.intake.bound.append(where)
+    kept, edited, deleted = [await rig.says(where, text) for text in ("one", "two", "three")]
+    await rig.intake.wait_for(3)
+    told = (
+        {Kind.EDIT: edited} if Kind.DELETE in getattr(rig, "silent", ()) else {Kind.EDIT: edited, Kind.DELETE: deleted}
+    )
+    rig.intake.open = [OpenPrompt(where=where, message_id=id) for id in (deleted, edited, kept)]
+    await rig.stop()
+    await rig.edits(where, edited, "two, and more")
+    if Kind.DELETE in told:
+        await rig.deletes(where, deleted)
+    for _ in range(2):
+        await rig.reconnect()
+        await rig.intake.wait_for(3 + len(told), 15)
+    await rig.says(where, "end")
+    events = (await rig.intake.wait_for(4 + len(told), 15))[3:]
+    assert {event.kind: event.message_id for event in events[:-1]} == told
+    assert next(event.text for event in events if event.kind is Kind.EDIT) == "two, and more"
+    assert events[-1].text == "end"
 
 
 def _texts(events: list[Inbound]) -> list[str]:

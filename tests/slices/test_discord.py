@@ -11,7 +11,7 @@ from channels.base import ThreadRef
 from channels.discord.commands import HAND_OVER
 from tests.fakes.discord.world import PRIVATE_THREAD, Json
 from tests.slices.harness import Running, running, write_config
-from tests.slices.screens import DiscordScreen, discord
+from tests.slices.screens import EVES, DiscordScreen, discord
 from tests.slices.waiting import until
 
 QUEUE_LIMIT = 50  # as configured by default
@@ -33,7 +33,7 @@ bots = true
 
 
 @pytest.mark.requirement("P7")
-async def test_private_threads_forums_and_deleted_threads(tmp_path: Path) -> None:
+async def test_private_threads_forums_deleted_threads_new_names_and_other_bots(tmp_path: Path) -> None:
     async with discord() as screen:
         world = screen.world
         bots = world.new_channel("bots")
@@ -42,6 +42,7 @@ async def test_private_threads_forums_and_deleted_threads(tmp_path: Path) -> Non
             await _what_is_asked_in_a_private_thread_is_shown_there_alone(threadmill, screen)
             await _a_post_in_a_forum_is_answered_in_the_post(threadmill, screen)
             await _a_thread_that_is_deleted_ends_its_session(threadmill, screen)
+            await _names_are_for_display_alone(threadmill, screen)
             await _two_bots_talk_for_three_rounds(threadmill, screen, bots)
 
 
@@ -54,6 +55,15 @@ async def _what_is_asked_in_a_private_thread_is_shown_there_alone(threadmill: Ru
     await threadmill.settled()
     assert list(screen.said_anywhere()) == [where.thread]
     assert list(screen.threads()) == [where]
+
+
+async def _names_are_for_display_alone(threadmill: Running, screen: DiscordScreen) -> None:
+    world = screen.world
+    world.users[world.ada] |= {"username": "somebody", "global_name": "Somebody Else"}
+    world.users[world.stranger] |= {"username": "ada", "global_name": "Ada"}
+    screen.says(screen.home(EVES), "say Let me in", by=EVES)
+    await threadmill.shows(screen, screen.home(EVES), "do not know you")
+    await threadmill.command(screen, screen.home(), "/whoami", "role owner")
 
 
 async def _a_post_in_a_forum_is_answered_in_the_post(threadmill: Running, screen: DiscordScreen) -> None:
