@@ -275,6 +275,7 @@ class Spawn:
     workspace: str | None = None  # kind:name of another than its own
     shown: bool = False  # on a board in its parent's thread
     mail: NewMail | None = None  # its first mail (session id is filled in)
+    instead: bool = False  # it goes on in the parent's place: no generation further down
     max_children: int | None = None  # of the parent
     deepest: int | None = None  # the greatest depth that the agents above allow
     max_per_minute: int | None = None  # of the parent's whole tree

@@ -73,7 +73,7 @@ def _cut(profile: Profile, above: Profile | None, generations: int) -> Profile:
     return replace(
         profile,
         tools=_tools_in_both(profile.tools, above.tools),
-        spawns=_in_both(profile.spawns, above.spawns),
+        spawns=_in_both(profile.spawns, (*above.spawns, above.name)),  # its own kind brings nothing new
         models=_in_both(profile.models, (above.model, *above.models)),
         state=_in_both(profile.state, above.state),
         may_message=_in_both(profile.may_message, above.may_message),

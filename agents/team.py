@@ -158,6 +158,7 @@ class Team:
             text=f"I hand this thread over to you. {note}",
             sender_name=session.label,
             from_session=session.id,
+            max_hops=parent.max_hops,
         )
         spawn = Spawn(
             key=key,
@@ -168,6 +169,7 @@ class Team:
             parent=session.id,
             home=home,
             forked_from=session.id,
+            instead=True,
             workspace=workspace_of(None, id, session, profile, parent),
             mail=mail,
         )

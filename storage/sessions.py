@@ -233,7 +233,7 @@ def put_mail(
         return Posted.ENDED
     if tx.execute(SQL["mail_waiting_count"], {"session": mail.session}).fetchone()[0] >= limit:
         return Posted.FULL
-    far = hops.of_mail(tx, mail, sender) if parent is None else hops.of_task(tx, parent)
+    far = hops.of_mail(tx, mail, sender) if parent is None or sender is not None else hops.of_task(tx, parent)
     added = tx.execute(
         SQL["insert_mail"],
         {
@@ -302,7 +302,7 @@ def make_session(tx: sqlite3.Connection, spawn: Spawn, opening: OpenThread | Non
             "agent": spawn.agent,
             "parent": spawn.parent,
             "root": parent["root"] if parent is not None else id,
-            "depth": parent["depth"] + 1 if parent is not None else 0,
+            "depth": parent["depth"] + (not spawn.instead) if parent is not None else 0,
             "mode": spawn.mode.value,
             "key": spawn.key,
             "owner": spawn.owner,
@@ -344,7 +344,7 @@ def _living_parent(tx: sqlite3.Connection, spawn: Spawn, now: datetime) -> sqlit
     parent = _row(tx, spawn.parent)
     if parent is None or parent["state"] == "ended":
         raise Refused(f"the session {spawn.parent} that spawns has ended: nothing can be spawned under it")
-    if spawn.deepest is not None and parent["depth"] + 1 > spawn.deepest:
+    if spawn.deepest is not None and parent["depth"] + (not spawn.instead) > spawn.deepest:
         raise Refused(
             f"{parent['label']} is {parent['depth']} deep, and max_depth of its agent and of those above it allow"
             f" {spawn.deepest}: do the task yourself, or ask the operator to raise max_depth",

@@ -10,6 +10,9 @@ import pytest
 
 from agents.base import Ended, Session, State, StepKind
 from agents.conversation import messages
+from agents.models.base import ModelName
+from agents.models.chain import build
+from agents.models.settings import ModelSettings
 from tests.agents.world import HOME, World, profiles, world
 
 
@@ -67,3 +70,31 @@ async def test_a_kill_of_the_one_that_handed_over_ends_the_other_too(tmp_path: P
         killed = await here.team.kill(first.id, by="Ada")
         assert len(killed.sessions) == 2
         assert {(await here.get(session)).ended for session in killed.sessions} == {Ended.KILLED}
+
+
+@pytest.mark.requirement("P8")
+async def test_a_thread_goes_back_and_forth_while_people_write_and_no_longer(tmp_path: Path) -> None:
+    agents = profiles(max_depth=1, max_hops=2)
+    agents["assistant"] = replace(agents["assistant"], spawns=(agents["researcher"].name,))
+    agents["researcher"] = replace(agents["researcher"], spawns=(agents["assistant"].name,))
+    exchanges = [
+        {"match": "back at once", "agent": f"of the agent {one}.", "steps": [hand(other, "back at once")]}
+        for one, other in (("assistant", "researcher"), ("researcher", "assistant"))
+    ]
+    script = tmp_path / "script.json"
+    script.write_text(json.dumps({"exchange": exchanges}))
+    settings = ModelSettings(kind="rehearsal", word_delay_seconds=0.0, script=script)
+    async with world(tmp_path, agents=agents, models=build({ModelName("default"): settings})) as here:
+        for number in range(4):
+            await here.says(hand("assistant" if number % 2 else "researcher", "say taken"))
+            await here.at_rest()
+        taker = await here.sessions.bound(HOME)
+        assert taker is not None
+        assert (taker.agent, taker.depth) == ("assistant", 0)
+        assert len(await here.sessions.tree(taker.root)) == 5
+        await here.says(hand("researcher", "back at once"))
+        await here.at_rest()
+        last = await here.sessions.bound(HOME)
+        assert last is not None
+        assert last.agent == "assistant", "two messages in a row, and not a third"
+        assert any("max_hops is 2" in text for text in await results(here, last))
