@@ -269,6 +269,6 @@ class Live(Protocol):
         """Never blocks, never raises.
 
         Kinds: turn {turn}, text {text} (a delta), thinking {text}, restarted {reason}, tool {call_id, name,
-        arguments}, tool_done {call_id, name, error}, taken {text, by}, cost {spent_usd, tokens}, state {state, doing},
-        turn_done {outcome}.
+        arguments}, tool_done {call_id, name, error}, taken {text, by, what}, cost {spent_usd, tokens},
+        state {state, doing}, turn_done {outcome}.
         """

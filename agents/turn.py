@@ -298,7 +298,7 @@ class Turn:
         self._stopping = committed.stopping
         for taken in committed.taken:
             for item in taken.step.body["mail"]:
-                self._publish("taken", text=item["text"], by=item["name"])
+                self._publish("taken", text=item["text"], by=item["name"], what=item["kind"])
 
     def _this_turn(self) -> list[Step]:
         return [entry for entry in self._steps if entry.turn == self._claim.turn]

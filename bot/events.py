@@ -21,6 +21,7 @@ from agents.base import SessionId
 _TURNS = 10_000  # running turns that are remembered
 _TEXT = 200_000  # characters of one answer
 _THINKING = 2_000
+_TAKEN = 3  # newest notes that a turn has read
 _TOOLS = 50  # newest tool runs of a turn
 _EVENTS = 1_000  # waiting for one reader
 _PLACES = 10_000  # changed places waiting for one reader
@@ -49,6 +50,7 @@ class Doing:
     state: str = "running"
     thinking: str = ""
     tools: list[ToolRun] = field(default_factory=list)
+    taken: list[str] = field(default_factory=list)  # what people wrote while it ran, and it has read; the newest
     cost_usd: float = 0.0
     tokens: int = 0
     said: bool = False  # the text is committed and on its way as a message
@@ -306,6 +308,8 @@ class EventHub:
             doing.said, doing.thinking = True, ""
             doing.cost_usd += float(data.get("cost_usd", 0.0))
             doing.tokens += int(data.get("tokens", 0))
+        elif kind == "taken" and data.get("what") in ("person", "steer"):
+            doing.taken = [*doing.taken[1 - _TAKEN :], str(data["text"])[:_THINKING]]
         elif kind == "state":
             doing.state = str(data.get("state", doing.state))
         elif kind in ("tool", "tool_done"):

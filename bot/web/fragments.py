@@ -42,7 +42,7 @@ def live(hub: EventHub, session: SessionId, label: str) -> str:
         }
         for run in doing.tools[-8:]
     ]
-    return macro("live", session, label, doing.text, doing.thinking[-300:], tools, len(doing.tools))
+    return macro("live", session, label, doing.text, doing.thinking[-300:], tools, len(doing.tools), doing.taken)
 
 
 def place(row: PlaceRow) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from agents.base import SessionId
 from tests.slices.harness import AGENTS, write_config
 from tests.slices.harness import TOKEN as APPLICATION_TOKEN
 from tests.slices.harness import running as application
@@ -117,6 +118,8 @@ async def test_a_conversation_from_the_first_word_to_the_streamed_answer(rig: Ri
     rig.hub.publish(session, "tool", {"call_id": "c", "name": "web_fetch", "arguments": {"url": "https://x.example"}})
     await page.locator("#live .tool.running", has_text="web_fetch").wait_for()
     rig.hub.publish(session, "tool_done", {"call_id": "c", "name": "web_fetch", "error": False})
+    rig.hub.publish(session, "taken", {"text": "and be nice", "by": "Ada", "what": "person"})
+    await page.locator("#live .taken", has_text="and be nice").wait_for()
     rig.hub.publish(session, "text", {"text": "Hello **A"})
     rig.hub.publish(session, "text", {"text": "da**, welcome"})
     await page.locator("#live strong", has_text="Ada").wait_for()
@@ -198,10 +201,18 @@ async def test_keys_lead_everywhere(rig: Rig, browser: Browser) -> None:
     await page.wait_for_url("**/#new")
 
 
-async def test_a_child_is_opened_and_killed_from_the_tree(rig: Rig, browser: Browser) -> None:
+async def test_a_child_is_steered_opened_and_killed_from_the_tree(rig: Rig, browser: Browser) -> None:
     await rig.core.session("s1", PLACE, state="waiting")
     await rig.core.session("s2", label="researcher-1", parent="s1", root="s1", depth=1, state="running")
     page = await browser.open("/t/hello")
+    rig.core.answer = lambda _: "Noted."
+    await page.get_by_label("Steer, stop or kill researcher-1").click()
+    await page.locator(".menu[open] .act summary", has_text="Steer").click()
+    rig.hub.publish(SessionId("s2"), "state", {"state": "running"})  # the tree is drawn anew, and stays open
+    await page.locator(".menu[open] .act[open] textarea").fill("look left")
+    await page.locator(".menu[open] .act[open] form button").click()
+    await page.locator(".toast", has_text="Noted").wait_for()
+    assert rig.core.came.pop().event.text == "/steer s2 look left"
     await page.locator(".tree a", has_text="researcher-1").click()
     await page.wait_for_url("**/sessions/s2")
     await page.locator(".act summary", has_text="Kill").click()

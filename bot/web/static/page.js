@@ -200,9 +200,9 @@ function refreshFacts() {
     if (!target || target.contains(document.activeElement) && document.activeElement.matches("textarea")) return;
     const answer = await fetch(`${location.pathname}/facts`, { headers: { accept: "text/html" } }).catch(() => null);
     if (!answer?.ok) return;
-    const open = $$("details[open] input[name=command]", target).map((node) => node.value);
+    const open = $$("details[open]", target).map((node) => node.dataset.key);
     target.replaceChildren(fragment(await answer.text()));
-    $$("input[name=command]", target).forEach((node) => { if (open.includes(node.value)) node.closest("details").open = true; });
+    $$("details", target).forEach((node) => { if (open.includes(node.dataset.key)) node.open = true; });
     const section = $(".facts-body", target);
     if (section) {
       body.dataset.session = section.dataset.session;
@@ -348,6 +348,7 @@ document.addEventListener("submit", async (event) => {
   if (!target.matches(".act form")) return;
   event.preventDefault();
   target.closest("details").open = false;
+  if (target.closest(".menu")) target.closest(".menu").open = false;
   const answer = await form(target.action, Object.fromEntries(new FormData(target)));
   if (!answer.ok) { toast(answer.detail, true); return; }
   $("textarea", target) && ($("textarea", target).value = "");
