@@ -94,8 +94,9 @@ class DiscordChannel:
         self.limits = Limits(
             text_units=MESSAGE_UNITS,
             attachment_bytes=_ATTACHMENT_BYTES,
-            per_thread_per_second=1.0 if official else 1000.0,
-            burst_per_thread=5 if official else 1,
+            # Five in five seconds, of which one is kept for control replies.
+            per_thread_per_second=0.8 if official else 1000.0,
+            burst_per_thread=4 if official else 1,
             per_second=1000.0 if overall is None else overall * 0.9,
             button_count=MOST_BUTTONS,
         )

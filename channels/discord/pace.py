@@ -3,7 +3,8 @@
 Discord tells a bucket's state with each answer (`X-RateLimit-*`), and one bot may make 50 requests a second over all,
 of which no header tells: that is kept from the start where we are told so, else from the first refusal on.
 `wait_for` says how long a request must wait, and takes its slot when that is nothing. Requests of the urgent lane may
-use the last slots, which the others leave to them. Pure: it takes the time as an argument and never sleeps; who
+use the last slots, of a bucket and over all, which the others leave to them: what waits in a room is no reason for a
+control reply there to wait. Pure: it takes the time as an argument and never sleeps; who
 waits, and who gives up and comes later, is decided in `rest`.
 """
 
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 
 OVERALL_PER_SECOND = 50
 _KEPT_FOR_URGENT = 0.1  # of the overall limit
+_WORTH_A_RESERVE = 4  # requests in a window: one of them is then kept for what is urgent
 _MOST_BUCKETS = 4_096
 _INVALID_LIMIT = 9_000  # Discord bans an address after 10,000 answers of 401, 403 or 429 in ten minutes
 _INVALID_WINDOW_SECONDS = 600.0
@@ -48,7 +50,7 @@ class Pace:
         if bucket is not None:
             if now >= bucket.resets_at:
                 bucket.remaining = max(bucket.remaining, bucket.limit - bucket.in_flight)
-            free = bucket.remaining - (0 if urgent else bucket.urgent_waiting)
+            free = bucket.remaining - (0 if urgent else max(bucket.urgent_waiting, bucket.limit >= _WORTH_A_RESERVE))
             if free <= 0:
                 waits.append(max(bucket.resets_at - now, 0.01))
         if counted:

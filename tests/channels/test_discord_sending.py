@@ -375,6 +375,18 @@ async def test_a_control_reply_goes_before_what_waits_for_the_same_room(discord:
     assert (await shown(discord, discord.room))[:2] == ["first", "killed"]
 
 
+async def test_a_control_reply_waits_for_no_window_that_other_messages_have_used(discord: DiscordRig) -> None:
+    discord.server.limits.as_documented()
+    for number in range(4):
+        await discord.channel.send(saying(discord.room, f"{number}", key=f"{number}"))
+    with pytest.raises(TemporaryFailure):
+        await discord.channel.send(saying(discord.room, "4", key="4"))
+    began = time.monotonic()
+    await discord.channel.send(saying(discord.room, "killed", key="control", control=True))
+    assert time.monotonic() - began < 1.5
+    assert discord.server.limits.refused == 0
+
+
 # --- answers to interactions ---------------------------------------------------------------------
 
 
