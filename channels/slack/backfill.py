@@ -17,13 +17,15 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
+from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from channels.base import ChannelError, Inbound, NotAccepted, OpenPrompt, Rejected, TemporaryFailure, ThreadRef
 from channels.slack.arrivals import Arrivals
 from channels.slack.calls import Calls
 from channels.slack.changes import looked_up
-from channels.slack.history import MOST_PAGES, PAGE, messages_in
+from channels.slack.errors import word_of
+from channels.slack.history import messages_in
 from channels.slack.reader import ts_order
 
 logger = logging.getLogger(__name__)
@@ -169,14 +171,28 @@ class Backfill:
         return await self._said(room, found)
 
     async def _changed(self, place: ThreadRef, messages: Sequence[str]) -> list[Inbound]:
-        """Edits and deletions of these messages, which are in order."""
-        found, count = {}, 0
-        async for message in self._messages(place, messages[0], latest=messages[-1]):
-            found[message.get("ts")] = message
-            count += 1
-        whole = count < PAGE * MOST_PAGES  # else a message that is not among them may still be there
-        looks = [looked_up(place, ts, found.get(ts)) for ts in messages if whole or ts in found]
+        """Edits and deletions of these messages, which are in order. One that the history does not show counts as
+        deleted only when Slack says so of itself: a history may be closed to us, or cut short."""
+        found = {
+            message.get("ts"): message async for message in self._messages(place, messages[0], latest=messages[-1])
+        }
+        looks = [
+            looked_up(place, ts, found.get(ts)) for ts in messages if ts in found or await self._is_gone(place, ts)
+        ]
         return await self._events([event for event in looks if event is not None])
+
+    async def _is_gone(self, place: ThreadRef, ts: str) -> bool:
+        try:
+            async with self._calls.guarded("look for a message"):
+                try:
+                    await self._client.chat_getPermalink(channel=place.room, message_ts=ts)
+                except SlackApiError as error:
+                    if word_of(error) != "message_not_found":
+                        raise
+                    return True
+        except Rejected as error:
+            logger.info("whether a message of %s is still there cannot be seen: %s", place.key, error)
+        return False
 
     def _still_worth(self, oldest: str) -> str:
         """How far back posts in watched rooms are read."""

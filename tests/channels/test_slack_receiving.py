@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -279,6 +280,22 @@ async def test_what_became_of_open_messages_meanwhile_is_told_once_and_as_slack_
     await slack.says(room, "live")
     assert len(await slack.intake.wait_for(11)) == 11
     assert slack.intake.events[-1].text == "live"
+
+
+@pytest.mark.requirement("P1")
+async def test_a_history_that_shows_nothing_deletes_no_message(slack: SlackRig):
+    asked = await slack.says(slack.room, "please")
+    thread = ThreadRef(channel=slack.room.channel, space="T1", room="C1", thread=asked)
+    reply = await slack.says(thread, "and this")
+    await slack.intake.wait_for(2)
+    slack.intake.open = [OpenPrompt(where=slack.room, message_id=asked), OpenPrompt(where=thread, message_id=reply)]
+    await slack.stop()
+    empty = Fault(body='{"ok": true, "messages": []}', content_type="application/json", times=10)
+    slack.slack.fail(replace(empty, methods=frozenset({"conversations.history", "conversations.replies"})))
+    await slack.start()
+    await slack.slack.until(lambda: [method for method, _ in slack.slack.calls].count("chat.getPermalink") == 2)
+    await slack.says(slack.room, "live")
+    assert [event.kind for event in await slack.intake.wait_for(3)] == [Kind.MESSAGE] * 3
 
 
 async def test_a_thread_that_is_gone_takes_its_open_messages_with_it(slack: SlackRig):
