@@ -211,11 +211,11 @@ async def test_a_child_is_steered_opened_and_killed_from_the_tree(rig: Rig, brow
     rig.hub.publish(SessionId("s2"), "state", {"state": "running"})  # the tree is drawn anew, and stays open
     await page.locator(".menu[open] .act[open] textarea").fill("look left")
     await page.locator(".menu[open] .act[open] form button").click()
-    await page.locator(".toast", has_text="Noted").wait_for()
+    await page.locator("#timeline", has_text="Noted.").wait_for()
     assert rig.core.came.pop().event.text == "/steer s2 look left"
     await page.locator(".tree a", has_text="researcher-1").click()
     await page.wait_for_url("**/sessions/s2")
-    await page.locator(".act summary", has_text="Kill").click()
+    await page.locator(".facts-body > .actions .act summary", has_text="Kill").click()
     await page.get_by_text("Ends researcher-1 and everything below it").wait_for()
     assert rig.core.came == []
     rig.core.answer = lambda _: "Killed **researcher-1**."
