@@ -38,10 +38,9 @@ from channels.base import (
     TemporaryFailure,
     ThreadRef,
     Unavailable,
-    UnknownOutcome,
 )
-from channels.telegram import Settings, live, marks, menu, parts, polling, sending
-from channels.telegram.characters import whole_characters
+from channels.telegram import Settings, live, marks, menu, parts, polling, sending, threads
+from channels.telegram.chains import Chains
 from channels.telegram.client import Client
 from channels.telegram.errors import NOT_LET_IN, Refusal, timed_out, translate
 from channels.telegram.normalize import GENERAL_TOPIC, Me, normalize
@@ -53,8 +52,6 @@ _log = logging.getLogger(__name__)
 
 _UPLOAD_BYTES = 50_000_000
 _DOWNLOAD_BYTES = 20_000_000
-_TITLE_CHARACTERS = 128
-_FIRST_POST_TRIES = 3
 _FORUMS_KEPT = 10_000
 
 _CAPABILITIES = (
@@ -81,6 +78,7 @@ class TelegramChannel:
         self._sender = sending.Sender(self._client, context.files, self._previews.stayed)
         self._me: Me | None = None
         self._forums: set[str] = set()
+        self._chains = Chains()
         self._side_tasks: set[asyncio.Task[None]] = set()
         self._health = Health(state=ChannelState.CONNECTING, since=_now())
 
@@ -137,6 +135,7 @@ class TelegramChannel:
     async def _receive(self, intake: Intake, tasks: asyncio.TaskGroup) -> None:
         me = self._me = await self._who_am_i()
         self._report(ChannelState.CONNECTED, "")
+        self._chains.know(await intake.bound_threads())
         self._beside(tasks, self._previews.tidy(intake))
         self._beside(
             tasks, menu.set_menus(self._client, intake, self._context.commands, self._context.operators(), me.id)
@@ -180,7 +179,10 @@ class TelegramChannel:
     def _read(self, raw: list[Any]) -> polling.Batch:
         me, now = self._me, _now()
         assert me is not None
-        batch = polling.read_updates(raw, lambda update: normalize(update, channel=self.name, me=me, now=now))
+        chains = self._chains
+        batch = polling.read_updates(
+            raw, lambda update: normalize(update, channel=self.name, me=me, now=now, chains=chains), chains
+        )
         if len(self._forums) < _FORUMS_KEPT:
             self._forums |= batch.forums
         return batch
@@ -233,46 +235,9 @@ class TelegramChannel:
         raise Rejected(f"Telegram cannot tell whether {part.key} was sent since {since:%H:%M}: it offers no look-up")
 
     async def open_thread(self, request: OpenThread) -> ThreadRef:
-        room = request.room.in_room
-        if not room.room.startswith("-") and self._me is not None and not self._me.has_topics:
+        if not request.room.room.startswith("-") and self._me is not None and not self._me.has_topics:
             raise NoThreads("topics in private chats are off for this bot: BotFather turns them on (Threaded Mode)")
-        title = whole_characters(" ".join(request.title.split()))[:_TITLE_CHARACTERS].rstrip() or "Thread"
-        await self._client.turn(room.room, Lane.MESSAGE)
-        try:
-            topic = await self._client.attempt("createForumTopic", **parts.addressed(room), name=title)
-        except Refusal as refusal:
-            if refusal.answer.status == 404 or any(refusal.says(sign) for sign in _NO_TOPICS):
-                raise NoThreads(f"this room has no topics: {refusal.answer.description}") from refusal
-            raise translate(refusal, "the opening of a topic", repeatable=False) from refusal
-        except TelegramError as error:
-            raise translate(error, "the opening of a topic", repeatable=False) from error
-        except TimeoutError as error:
-            raise timed_out("the opening of a topic", repeatable=False) from error
-        number = topic.get("message_thread_id") if isinstance(topic, dict) else None
-        if number is None:
-            raise UnknownOutcome("Telegram opened a topic and did not say which")
-        where = ThreadRef(channel=self.name, room=room.room, thread=str(number))
-        if request.first_text.strip():
-            await self._first_post(where, request)
-        return where
-
-    async def _first_post(self, where: ThreadRef, request: OpenThread) -> None:
-        """The topic is there already, so a failure here must not lead to a second one."""
-        first = Outbound(key=request.key, to=where, text=request.first_text)
-        for part in self.split(first):
-            for attempt in range(1, _FIRST_POST_TRIES + 1):
-                try:
-                    await self.send(part)
-                    break
-                except TemporaryFailure as error:
-                    if attempt == _FIRST_POST_TRIES:
-                        _log.warning("the first post in %s is missing: %s", where.key, error)
-                        return
-                    wait = error.retry_after.total_seconds() if error.retry_after else 0.5
-                    await asyncio.sleep(min(wait, 5.0))
-                except ChannelError as error:
-                    _log.warning("the first post in %s is missing: %s", where.key, error)
-                    return
+        return await threads.opened(self._client, self._sender, self._chains, request)
 
     async def direct(self, account: Account) -> ThreadRef:
         channel, _, user = account.partition(":")
@@ -312,15 +277,6 @@ class TelegramChannel:
 
     async def live(self, where: ThreadRef, reply_to: str | None = None) -> LiveText:
         return live.begin(self._client, self._previews, where, reply_to)
-
-
-_NO_TOPICS = (
-    "not a forum",
-    "FORUM_CREATE_FORBIDDEN",
-    "CHANNEL_FORUM_MISSING",
-    "only for supergroups",
-    "for supergroup",
-)
 
 
 def _now() -> datetime:

@@ -283,7 +283,8 @@ class _Inspection:
         except ChannelError:
             return skipped("the room is not seen")
         if not chat.get("is_forum"):
-            return ok(f"{_name(chat)} has no topics: sessions share the conversation")
+            how = "are reply chains" if chat.get("type") == "supergroup" else "share the conversation"
+            return ok(f"{_name(chat)} has no topics: sessions {how}")
         if member.get("status") != "creator" and not member.get("can_manage_topics"):
             return warning(
                 f"the bot cannot open topics in {_name(chat)}", "make it an administrator who may manage topics"

@@ -144,7 +144,7 @@ class EditedText:
             place = {"chat_id": addressed(self.where)["chat_id"], "message_id": self._message_id}
             await _quietly(self.client, "editMessageText", **place, **content)
         else:
-            place = {**addressed(self.where), **answering(self.reply_to), "disable_notification": True}
+            place = {**addressed(self.where), **answering(self.reply_to, self.where), "disable_notification": True}
             try:
                 async with asyncio.timeout(_LIVE_CALL_SECONDS):
                     said = await self.client.attempt("sendMessage", lane=Lane.LIVE, **place, **content)

@@ -3,7 +3,7 @@ for what nobody needs to hear.
 
 Three things differ from what one would expect. A message in a topic carries a reply to the topic's first service
 message, which is no reply of a person. The General topic is the group itself. And groups without topics
-still number their reply chains as threads: only `is_topic_message` tells a topic.
+still number their reply chains as threads: only `is_topic_message` tells a topic, and `chains` which are ours.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from channels.base import Account, Attachment, ChannelName, EventId, Inbound, Kind, Sender, ThreadRef
+from channels.telegram.chains import Chains
 from channels.telegram.incoming_text import read_text
 from channels.telegram.payloads import (
     CallbackQuery,
@@ -45,9 +46,12 @@ class Me:
     reads_everything: bool = False  # privacy mode is off
 
 
-def normalize(update: Update, *, channel: ChannelName, me: Me, now: datetime) -> Inbound | None:
+def normalize(
+    update: Update, *, channel: ChannelName, me: Me, now: datetime, chains: Chains | None = None
+) -> Inbound | None:
     """The event of an update, or None when there is nothing to hear in it (or it is the bot's own)."""
-    reading = _Reading(channel=channel, me=me, now=now, id=EventId(f"update:{update.update_id}"))
+    id = EventId(f"update:{update.update_id}")
+    reading = _Reading(channel=channel, me=me, now=now, id=id, chains=chains or Chains())
     if message := update.message or update.channel_post:
         return reading.message(message)
     if message := update.edited_message or update.edited_channel_post:
@@ -71,6 +75,7 @@ class _Reading:
     me: Me
     now: datetime
     id: EventId
+    chains: Chains
 
     def message(self, message: Message) -> Inbound | None:
         if message.migrate_to_chat_id is not None:
@@ -209,8 +214,10 @@ class _Reading:
 
     def _where(self, message: Message) -> ThreadRef:
         topic = message.message_thread_id if self._in_topic(message) else None
-        thread = str(topic) if topic is not None and topic != GENERAL_TOPIC else None
-        return ThreadRef(channel=self.channel, room=str(message.chat.id), thread=thread)
+        room = ThreadRef(channel=self.channel, room=str(message.chat.id))
+        if topic is None or topic == GENERAL_TOPIC:
+            return self.chains.thread_of(message, room) or room
+        return ThreadRef(channel=self.channel, room=room.room, thread=str(topic))
 
     def _in_topic(self, message: Message) -> bool:
         """Also where a server leaves the flag out: private chats number nothing but topics, and only in a topic is a

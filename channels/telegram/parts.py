@@ -13,6 +13,7 @@ from typing import Any
 
 from channels.base import Attachment, Button, DeliveryKey, Outbound, ThreadRef
 from channels.split import divided
+from channels.telegram.chains import root_of
 from channels.telegram.characters import whole_characters
 from channels.telegram.normalize import GENERAL_TOPIC
 from channels.telegram.render import CAPTION_UNITS, TEXT_UNITS, least_units, render
@@ -85,22 +86,24 @@ def _groups(attachments: tuple[Attachment, ...], *, alone: bool) -> list[tuple[A
 
 
 def addressed(where: ThreadRef) -> dict[str, Any]:
-    """The parameters that name a place. In the General topic the thread is left out."""
+    """The parameters that name a place. In the General topic the thread is left out; a chain is for `answering`."""
     room: dict[str, Any] = {"chat_id": _number(where.room)}
-    if where.thread is not None and where.thread != str(GENERAL_TOPIC):
+    if where.thread is not None and where.thread != str(GENERAL_TOPIC) and root_of(where) is None:
         room["message_thread_id"] = _number(where.thread)
     return room
 
 
 def link(where: ThreadRef) -> str | None:
-    """The address of a topic for those who are in its supergroup. Other chats have none that a bot could know."""
+    """The address of a topic, or of a chain's beginning, for those who are in its supergroup. Other chats have none
+    that a bot could know."""
     if where.thread is None or not where.room.startswith("-100"):
         return None
-    return f"https://t.me/c/{where.room.removeprefix('-100')}/{where.thread}"
+    return f"https://t.me/c/{where.room.removeprefix('-100')}/{root_of(where) or where.thread}"
 
 
-def answering(message_id: str | None) -> dict[str, Any]:
-    """A reply, or just a message when the one that it answers is gone."""
+def answering(message_id: str | None, where: ThreadRef) -> dict[str, Any]:
+    """A reply, or just a message when the one that it answers is gone. In a chain everything answers something."""
+    message_id = message_id or root_of(where)
     if message_id is None or not message_id.isdigit():
         return {}
     return {"reply_parameters": {"message_id": int(message_id), "allow_sending_without_reply": True}}

@@ -19,6 +19,7 @@ from telegram.error import TelegramError
 
 from channels.base import Inbound, Intake, NotAccepted, Rejected, Unavailable
 from channels.telegram.albums import gathered, unfinished
+from channels.telegram.chains import Chains
 from channels.telegram.client import Client
 from channels.telegram.errors import NOT_LET_IN, Refusal, timed_out, translate
 from channels.telegram.payloads import WANTED, Update
@@ -133,7 +134,7 @@ def _pause(failures: int) -> float:
     return float(min(_FIRST_PAUSE_SECONDS * 2 ** min(failures - 1, 10), _LONGEST_PAUSE_SECONDS))
 
 
-def read_updates(raw: list[Any], normalize: Callable[[Update], Inbound | None]) -> Batch:
+def read_updates(raw: list[Any], normalize: Callable[[Update], Inbound | None], chains: Chains | None = None) -> Batch:
     """Every update that can be read, in order. One that cannot is logged and passed by: it would block all others."""
     updates: list[Update] = []
     highest: int | None = None
@@ -146,6 +147,8 @@ def read_updates(raw: list[Any], normalize: Callable[[Update], Inbound | None]) 
         except ValidationError as error:
             _log.warning("update %s cannot be read: %s", number, error.errors(include_input=False, include_url=False))
     updates.sort(key=lambda update: update.update_id)
+    if chains is not None:
+        chains.note(updates)
     return Batch(
         events=tuple(gathered([(update, normalize(update)) for update in updates])),
         callbacks=tuple(update.callback_query.id for update in updates if update.callback_query),

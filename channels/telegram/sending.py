@@ -55,7 +55,7 @@ class Sender:
         if not text and not files:
             raise Rejected(f"{doing} has nothing in it")
         rendered = render(text) if text else Rendered(text="")
-        place = {**addressed(part.to), **answering(part.reply_to)}
+        place = {**addressed(part.to), **answering(part.reply_to, part.to)}
         await self._client.turn(part.to.room, _lane(part))
         if album:
             said = await self._ask("sendMediaGroup", part, place | _group(files, rendered))

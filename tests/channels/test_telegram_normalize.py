@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from channels.base import ChannelName, Inbound, Kind
+from channels.base import ChannelName, Inbound, Kind, ThreadRef
+from channels.telegram.chains import Chains
 from channels.telegram.normalize import Me, normalize
 from channels.telegram.payloads import Update
 from channels.telegram.polling import read_updates
@@ -89,13 +90,28 @@ def test_a_topic_is_known_without_its_flag_where_it_can_be():
     assert said(FORUM, text="x", message_thread_id=11, reply_to_message=earlier).where.thread is None
 
 
-def test_a_reply_chain_in_a_group_without_topics_is_no_thread():
+def test_a_reply_chain_in_a_group_without_topics_is_a_thread_once_a_session_is_in_it():
     supergroup = {"id": -100500, "title": "S", "type": "supergroup"}
     earlier = {"message_id": 11, "from": ADA, "chat": supergroup, "date": 1_790_000_000, "text": "q"}
     event = said(supergroup, text="a", message_thread_id=11, reply_to_message=earlier)
     assert event.where.thread is None
     assert event.reply_to == "11"
     assert not event.mentioned
+    chains, room = Chains(), ThreadRef(channel=event.where.channel, room="-100500")
+    answer = Update.model_validate(
+        {"update_id": 1, "message": message(supergroup, text="a", message_thread_id=11, reply_to_message=earlier)}
+    )
+    chains.note([answer])
+    assert chains.has_no_topics(room)
+    chain = chains.under(room, "17")
+    assert chain.key == "telegram:/-100500/reply-11", "the message that the session was begun with is in a chain"
+    for known in (chains, Chains()):
+        known.know([chain, room])
+        read_again = normalize(answer, channel=event.where.channel, me=ME, now=NOW, chains=known)
+        assert read_again is not None
+        assert read_again.where == chain
+    chains.note([Update.model_validate({"update_id": 2, "message": message(supergroup | {"is_forum": True})})])
+    assert not chains.has_no_topics(room)
 
 
 def test_a_reply_to_the_bot_mentions_it():

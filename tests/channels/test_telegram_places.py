@@ -17,6 +17,7 @@ from channels.base import (
     OpenThread,
     Outbound,
     Rejected,
+    TemporaryFailure,
     ThreadRef,
     UnknownOutcome,
 )
@@ -24,11 +25,12 @@ from channels.telegram import Settings, create
 from tests.conformance.rig_telegram import StoredFiles, TelegramRig, joined
 from tests.fakes.telegram import FakeTelegram
 from tests.fakes.telegram.server import broken_gateway, lose_answer
-from tests.fakes.telegram.world import ADA, EVE, FORUM, GROUP
+from tests.fakes.telegram.world import ADA, EVE, FORUM, GROUP, Chat
 
 NAME = ChannelName("telegram")
 PRIVATE = ThreadRef(channel=NAME, room=str(ADA))
 ROOM = ThreadRef(channel=NAME, room=str(FORUM))
+PLAIN = -100500
 BASIC = ThreadRef(channel=NAME, room=str(GROUP))
 
 
@@ -145,3 +147,46 @@ async def test_files_are_fetched_from_the_servers_file_address_only(rig, path):
     file = Attachment(name="a.txt", media_type="text/plain", size_bytes=1, source=document["file_id"])
     with pytest.raises(Rejected, match="outside"):
         [piece async for piece in rig.channel.fetch(file, 1000)]
+
+
+async def test_a_supergroup_without_topics_has_reply_chains(rig):
+    plain = rig.world.chats[PLAIN] = Chat(PLAIN, "supergroup", "Plain")
+    room = ThreadRef(channel=NAME, room=str(PLAIN))
+    asked = rig.world.says(PLAIN, "a question")
+    await rig.intake.wait_for(1)
+    request = OpenThread(key=DeliveryKey("t"), room=room, title="T", first_text="", anchor=str(asked))
+    chain = await rig.channel.open_thread(request)
+    assert await rig.channel.open_thread(request) == chain
+    assert rig.server.called("createForumTopic") == []
+    [said] = (await rig.channel.send(outbound("an answer", to=chain))).message_ids
+    assert plain.messages[int(said)]["reply_to_message"]["message_id"] == asked
+    rig.world.says(PLAIN, "and further", reply_to=int(said))
+    rig.world.says(PLAIN, "something else")
+    _, further, other = await rig.intake.wait_for(3)
+    assert (further.where, other.where) == (chain, room)
+    await rig.channel.typing(chain)
+    live = await rig.channel.live(chain)
+    await live.update("being written", "")
+    assert list(plain.messages.values())[-1]["reply_to_message"]["message_id"] == asked
+    await live.close()
+    assert await rig.channel.link(chain) == f"https://t.me/c/500/{asked}"
+
+    rig.intake.bound.append(chain)
+    await rig.reconnect()
+    rig.world.says(PLAIN, "after a restart", reply_to=asked)
+    assert (await rig.intake.wait_for(4))[3].where == chain
+
+
+async def test_a_chain_may_begin_with_a_message_of_ours_also_where_nothing_was_heard(rig):
+    rig.world.chats[PLAIN] = Chat(PLAIN, "supergroup", "Plain")
+    room = ThreadRef(channel=NAME, room=str(PLAIN))
+    rig.server.fail_next("sendMessage", broken_gateway())
+    with pytest.raises(TemporaryFailure):
+        await rig.channel.open_thread(OpenThread(key=DeliveryKey("t"), room=room, title="Look into it"))
+    chain = await rig.channel.open_thread(
+        OpenThread(key=DeliveryKey("t"), room=room, title="Look into it", first_text="word " * 1000)
+    )
+    begun, rest = rig.world.chats[PLAIN].messages.values()
+    assert chain.thread == f"reply-{begun['message_id']}"
+    assert rest["reply_to_message"]["message_id"] == begun["message_id"]
+    assert rest["text"].startswith("word")
