@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import resource
 import socket
 import time
 from collections.abc import AsyncIterator
@@ -197,13 +200,13 @@ async def test_of_a_page_the_readable_part_is_kept_and_json_has_one_form(site: W
     texts = []
     for noise in ("first", "second"):
         site.page("/long", long, noise=noise)
-        texts.append(readable(await fetcher(site).fetch(site.url("/long"))))
+        texts.append(await readable(await fetcher(site).fetch(site.url("/long"))))
     assert texts[0].title == "Status"
     assert "ninety days" in texts[0].text
     assert "var noise" not in texts[0].text
     site.json("/a", {"b": [1, 2], "a": "ü"})
     site.json("/b", {"a": "ü", "b": [1, 2]})
-    first, second = [readable(await fetcher(site).fetch(site.url(path))).text for path in ("/a", "/b")]
+    first, second = [(await readable(await fetcher(site).fetch(site.url(path)))).text for path in ("/a", "/b")]
     assert first == second
     assert '"a": "ü"' in first
 
@@ -239,3 +242,42 @@ async def test_the_tool_gives_title_address_and_text_and_says_when_it_was_cut(si
         await tool.run(_Call(), parse(tool, {"url": site.url("/none")}))  # type: ignore[arg-type]
     with pytest.raises(ToolError, match="max_chars"):
         parse(tool, {"url": "http://x", "max_chars": 1})
+
+
+@pytest.mark.requirement("P8")
+async def test_a_page_that_cannot_be_taken_apart_in_time_is_given_up_and_holds_nobody_up(site: Website) -> None:
+    attributes = " ".join(f"a{number}=1" for number in range(200_000))  # takes minutes
+    site.answers("/trap", f"<html><body><p {attributes}>x".encode(), "text/html")
+    site.page("/fine", "All systems have been working as they should. " * 2_000)
+    hasty, client = fetcher(site, reading_seconds=0.5), fetcher(site)
+    trap, fine = [await client.fetch(site.url(path)) for path in ("/trap", "/fine")]
+    trapped = asyncio.create_task(hasty.read(trap))
+    assert "All systems have been working" in (await client.read(fine)).text
+    with pytest.raises(FetchFailed, match=r"could not be made readable within 0\.5 s"):
+        await trapped
+
+
+@pytest.mark.requirement("P8")
+async def test_a_server_whose_head_never_ends_is_given_up(site: Website) -> None:
+    async def endless(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            writer.write(b"HTTP/1.1 200 OK\r\n")
+            while True:
+                writer.write(b"X-More: " + b"y" * 4_000 + b"\r\n")
+                await writer.drain()
+
+    async with await asyncio.start_server(endless, "127.0.0.1", 0) as server:
+        host = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        with pytest.raises(FetchFailed):
+            await Fetcher(Allowed.parse((host,))).fetch(f"http://{host}/", timeout_seconds=2.0)
+        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000, "kilobytes"
+
+
+async def test_a_proxy_of_the_environment_is_not_asked(site: Website, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with website() as proxy:
+        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+            monkeypatch.setenv(name, proxy.url("/"))
+        site.page("/", "directly")
+        assert "directly" in str((await fetcher(site).fetch(site.url("/"))).text)
+        assert proxy.server.connected == 0

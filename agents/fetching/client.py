@@ -24,11 +24,13 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from agents.fetching.addresses import Allowed, is_public
+from agents.fetching.readable import READING_SECONDS, Readable, Unreadable, readable
 
 if TYPE_CHECKING:
     import aiohttp
 
 REDIRECTS = 5
+_READ_AT_ONCE = 2
 LONGEST_URL = 2000
 _REDIRECTING = frozenset({301, 302, 303, 307, 308})
 _CHUNK = 65_536
@@ -70,12 +72,30 @@ class Fetched:
 
 
 class Fetcher:
-    """Fetches pages. Holds nothing between two fetches, so there is nothing to close."""
+    """Fetches pages, and makes them readable. Holds nothing between two fetches, so there is nothing to close."""
 
-    def __init__(self, allowed: Allowed | None = None, *, most_bytes: int = 2_000_000, user_agent: str = "Threadmill"):
+    def __init__(
+        self,
+        allowed: Allowed | None = None,
+        *,
+        most_bytes: int = 2_000_000,
+        user_agent: str = "Threadmill",
+        reading_seconds: float = READING_SECONDS,
+    ) -> None:
         self._allowed = allowed or Allowed()
         self._most_bytes = most_bytes
         self._user_agent = user_agent
+        # Making pages readable is work for the processor: many side by side only take longer.
+        self._reading_seconds = reading_seconds
+        self._reading = asyncio.Semaphore(_READ_AT_ONCE)
+
+    async def read(self, fetched: Fetched) -> Readable:
+        """The readable part of what came. Raises FetchFailed for a page that cannot be taken apart within bounds."""
+        async with self._reading:
+            try:
+                return await readable(fetched, self._reading_seconds)
+            except Unreadable as error:
+                raise FetchFailed(f"{_shown(fetched.url)}: {error}.") from error
 
     async def fetch(
         self, url: str, *, timeout_seconds: float = 20.0, known: Version | None = None, trusted: bool = False

@@ -2,16 +2,29 @@
 
 Of a page the readable part, without menus and scripts; JSON in one canonical form, so that a changed order of
 keys is no change; other text as it is.
+
+A page of 100 kB can be written so that taking it apart takes minutes, and a thread cannot be stopped. So all but a
+small page is read in a process of its own, with bounded memory, that is killed when its time is over.
+`python agents/fetching/readable.py` is that process.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
+import sys
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from agents.fetching.client import Fetched
+if TYPE_CHECKING:
+    from agents.fetching.client import Fetched
 
+READING_SECONDS = 10.0
+_SMALL = 30_000  # characters of a page that cost less than a process, however it is written
+_MEMORY_BYTES = 1_500_000_000
+_ANSWER_BYTES = 50_000_000
 _TITLE = re.compile(r"<title[^>]{0,200}>(.{0,1000}?)</title", re.IGNORECASE | re.DOTALL)
 
 
@@ -21,14 +34,40 @@ class Readable:
     text: str
 
 
-def readable(fetched: Fetched) -> Readable:
-    """The readable part. Slow for a large page: call it in a thread."""
+class Unreadable(Exception):
+    """Its text says why, for a person or an agent."""
+
+
+async def readable(fetched: Fetched, seconds: float = READING_SECONDS) -> Readable:
+    """The readable part. Raises Unreadable for a page that cannot be taken apart within bounds."""
     raw = fetched.text or ""
     if fetched.media_type.endswith(("/json", "+json")):
-        return Readable(title="", text=_canonical(raw))
-    if fetched.media_type in {"text/html", "application/xhtml+xml"} or _looks_like_html(fetched):
-        return _page(raw, fetched.url)
-    return Readable(title="", text=raw.strip())
+        return Readable(title="", text=await asyncio.to_thread(_canonical, raw))
+    if fetched.media_type not in {"text/html", "application/xhtml+xml"} and not _looks_like_html(fetched):
+        return Readable(title="", text=raw.strip())
+    if len(raw) <= _SMALL:
+        return await asyncio.to_thread(_page, raw, fetched.url)
+    return await _in_a_process(raw, fetched.url, seconds)
+
+
+async def _in_a_process(raw: str, url: str, seconds: float) -> Readable:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-I", "-W", "ignore", __file__,
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
+        env={}, limit=_ANSWER_BYTES,
+    )  # fmt: skip
+    try:
+        async with asyncio.timeout(seconds):
+            answer, _ = await process.communicate(json.dumps({"raw": raw, "url": url}).encode())
+    except TimeoutError:
+        raise Unreadable(f"the page could not be made readable within {seconds:g} s") from None
+    finally:
+        with suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+    if process.returncode != 0:
+        raise Unreadable("the page could not be made readable")
+    return Readable(**json.loads(answer))
 
 
 def _looks_like_html(fetched: Fetched) -> bool:
@@ -60,3 +99,16 @@ def _page(raw: str, url: str) -> Readable:
 def _least(raw: str) -> int:
     """Less than this of a page is taken for a failed guess at its main part."""
     return min(200, len(raw) // 20)
+
+
+def _answer() -> None:
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
+    asked = json.loads(sys.stdin.buffer.read())
+    found = _page(asked["raw"], asked["url"])
+    sys.stdout.write(json.dumps({"title": found.title, "text": found.text}))
+
+
+if __name__ == "__main__":
+    _answer()

@@ -13,14 +13,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import unified_diff
 
-from agents.fetching import Fetched, Fetcher, FetchFailed, FetchRefused, Version, readable
+from agents.fetching import Fetcher, FetchFailed, FetchRefused, Version
 from agents.monitors.base import Check, Seen
 
 DIFFERENCE_BYTES = 4096
 KEPT_CHARACTERS = 200_000
 _LINES = 4000  # compared; comparing takes more than linear time
 _LONG_LINE = 240
-_READING_SECONDS = 30.0
 _SENTENCE = re.compile(r"(?<=[.!?;])\s+")
 
 
@@ -55,8 +54,6 @@ class Lookout:
 
     def __init__(self, fetcher: Fetcher) -> None:
         self._fetcher = fetcher
-        # Making pages readable is work for the processor: many side by side in threads only take longer.
-        self._reading = asyncio.Semaphore(2)
 
     async def look(self, check: Check, before: Seen | None, *, trusted: bool = False) -> Look:
         """Look once. `trusted`: the operator wrote the address into the configuration, so it may be a private one.
@@ -75,9 +72,9 @@ class Lookout:
         if before is not None and raw == before.raw:
             return Unchanged()
         try:
-            text = await self._read(fetched)
-        except TimeoutError:
-            return Failed(why=f"{check.url} could not be made readable within {_READING_SECONDS:g} s.")
+            text = (await self._fetcher.read(fetched)).text
+        except FetchFailed as error:
+            return Failed(why=str(error))
         seen = Seen(
             digest=_digest(text),
             content=text[:KEPT_CHARACTERS],
@@ -90,10 +87,6 @@ class Lookout:
         if seen.digest == before.digest:
             return Unchanged(seen=seen)
         return Changed(seen=seen, difference=await asyncio.to_thread(difference, before.content, seen.content))
-
-    async def _read(self, fetched: Fetched) -> str:
-        async with self._reading, asyncio.timeout(_READING_SECONDS):
-            return (await asyncio.to_thread(readable, fetched)).text
 
 
 def _digest(text: str) -> str:

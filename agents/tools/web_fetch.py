@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from agents.fetching import Fetcher, FetchFailed, FetchRefused, readable
+from agents.fetching import Fetcher, FetchFailed, FetchRefused
 from agents.tools.base import Call, ToolError
 
 
@@ -35,9 +34,9 @@ class WebFetchTool:
     async def run(self, call: Call, arguments: WebFetchArguments) -> str:  # noqa: ARG002 - the port of a tool
         try:
             fetched = await self._fetcher.fetch(arguments.url)
+            page = await self._fetcher.read(fetched)
         except (FetchRefused, FetchFailed) as error:
             raise ToolError(f"web_fetch: {error}") from error
-        page = await asyncio.to_thread(readable, fetched)
         text = page.text or "(The page has no readable text.)"
         head = [f"URL: {fetched.url}"]
         if page.title:
