@@ -16,10 +16,7 @@ import re
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from agents.fetching.client import Fetched
+from typing import Protocol
 
 READING_SECONDS = 10.0
 _SMALL = 30_000  # characters of a page that cost less than a process, however it is written
@@ -34,11 +31,22 @@ class Readable:
     text: str
 
 
+class Came(Protocol):
+    """What came from a server (`Fetched`)."""
+
+    @property
+    def url(self) -> str: ...
+    @property
+    def media_type(self) -> str: ...
+    @property
+    def text(self) -> str | None: ...
+
+
 class Unreadable(Exception):
     """Its text says why, for a person or an agent."""
 
 
-async def readable(fetched: Fetched, seconds: float = READING_SECONDS) -> Readable:
+async def readable(fetched: Came, seconds: float = READING_SECONDS) -> Readable:
     """The readable part. Raises Unreadable for a page that cannot be taken apart within bounds."""
     raw = fetched.text or ""
     if fetched.media_type.endswith(("/json", "+json")):
@@ -70,7 +78,7 @@ async def _in_a_process(raw: str, url: str, seconds: float) -> Readable:
     return Readable(**json.loads(answer))
 
 
-def _looks_like_html(fetched: Fetched) -> bool:
+def _looks_like_html(fetched: Came) -> bool:
     begin = (fetched.text or "")[:500].lstrip().lower()
     return fetched.media_type == "application/octet-stream" and begin.startswith(("<!doctype html", "<html"))
 

@@ -30,6 +30,7 @@ def of(config: Config) -> Sequence[Check]:
         _asked("agents.budget", lambda: budget(config)),
         _asked("agents.reached", lambda: reached(config)),
         Check(id="agents.prices", run=lambda: prices(config), network=False),
+        _asked("agents.skills", lambda: skills(config)),
         *models(config),
         *(_tool_server(name, config) for name in config.mcp),
         *(check for channel in config.channels.values() for check in doctor_channels.of(channel, config)),
@@ -177,6 +178,23 @@ def _model(name: str, settings: ModelSettings) -> Check:
         )
 
     return Check(id=f"model.{name}", run=ask, network=settings.kind != "rehearsal")
+
+
+def skills(config: Config) -> CheckResult:
+    """Every skill that an agent names can be read."""
+    from agents.skills import SkillError, Skills
+
+    named = sorted({name for agent in config.agents.values() for name in agent.skills})
+    known, wrong = Skills(config.bot.skills), []
+    for name in named:
+        try:
+            known.skill(name)
+        except SkillError as error:
+            wrong.append(str(error))
+    if wrong:
+        more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
+        return failed(wrong[0] + more, "put the SKILL.md right, or take the skill out of the agent's `skills`")
+    return ok(f"{len(named)} skills can be read" if named else "no agent names a skill")
 
 
 def _tool_server(name: str, config: Config) -> Check:

@@ -12,6 +12,9 @@ from agents.conversation import system_prompt
 from agents.skills import SkillError, Skills, parsed
 from agents.tools.base import ToolError
 from agents.tools.skills import SkillTool
+from bot.cli import doctor_checks
+from bot.config import load
+from channels.checks import Result
 from tests.agents.world import profiles, world
 from tests.tools.made import call_of, settled, use
 
@@ -102,3 +105,23 @@ def test_a_file_is_read_once_and_again_when_it_has_changed(tmp_path: Path) -> No
     assert skills.named(["compare"]) == []
     with pytest.raises(SkillError, match="first line"):
         skills.skill("compare")
+
+
+def test_doctor_names_a_skill_that_is_broken_and_what_is_wrong_with_it(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text(
+        '[models.default]\nkind = "rehearsal"\n[agents.a]\nprompt = "x"\nskills = ["good", "broken", "gone"]\n'
+    )
+    for name, text in (
+        ("good", "---\nname: good\ndescription: d\n---\nDo it."),
+        ("broken", "---\nname: broken\n---\n"),
+    ):
+        (tmp_path / "skills" / name).mkdir(parents=True)
+        (tmp_path / "skills" / name / "SKILL.md").write_text(text)
+    found = doctor_checks.skills(load(file, environ={}))
+    assert found.result is Result.FAILED
+    assert "broken/SKILL.md: its description is missing" in found.evidence
+    assert "(and 1 more)" in found.evidence
+    (tmp_path / "skills" / "broken" / "SKILL.md").write_text("---\nname: broken\ndescription: mended\n---\n")
+    file.write_text(file.read_text().replace(', "gone"', ""))
+    assert doctor_checks.skills(load(file, environ={})).evidence == "2 skills can be read"
