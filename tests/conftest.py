@@ -11,6 +11,11 @@ import socket
 from typing import Any
 
 import pytest
+from hypothesis import settings
+
+# The same examples in each run, and none judged by the time that it took: a red run means a broken change.
+settings.register_profile("threadmill", deadline=None, derandomize=True)
+settings.load_profile("threadmill")
 
 
 class NetworkBlocked(RuntimeError):

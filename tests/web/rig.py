@@ -58,7 +58,7 @@ class Core:
         self.came: list[Stored] = []
         self.arrived = asyncio.Event()
         self.answer: Callable[[Stored], str | None] = lambda _: None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self.tasks: set[asyncio.Task[None]] = set()
 
     def offer(self, events: Sequence[Stored]) -> None:
         self.came += events
@@ -67,8 +67,8 @@ class Core:
             self.hub.changed(stored.event.where.key)
             if (text := self.answer(stored)) is not None:
                 task = asyncio.create_task(self.say(stored.event.where.key, text, f"re-{stored.n}"))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+                self.tasks.add(task)
+                task.add_done_callback(self.tasks.discard)
 
     async def session(self, id: str, place: str | None = None, **changes: Any) -> SessionId:
         now = to_us(datetime.now(UTC))
@@ -108,6 +108,10 @@ class Rig:
         async with asyncio.timeout(10):
             while self.hub.readers != count:  # noqa: ASYNC110 - the hub tells nobody who joins it
                 await asyncio.sleep(0.001)
+
+    async def answered(self) -> None:
+        """Return once everything that came so far has its answer."""
+        await asyncio.gather(*self.core.tasks)
 
     async def posted(self, thread: str, text: str, id: str | None = None, channel: str = "api") -> httpx.Response:
         body = {"text": text} if id is None else {"text": text, "id": id}

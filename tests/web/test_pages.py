@@ -170,6 +170,7 @@ async def test_a_thread_is_begun_read_and_written_by_forms_alone(rig: Rig, page:
     assert begun.status_code == 200
     assert re.fullmatch(r"/t/compare-tea-and-coffee-please-[0-9a-f]{4}", begun.url.path)
     assert rig.core.came[0].event.text == "Compare tea and coffee,\nplease"
+    await rig.answered()
     again = await page.get(begun.url.path)
     assert "<strong>heard</strong>" in again.text
     sent = await page.post(f"{begun.url.path}/messages", data={"text": "more", "id": "i2"})
