@@ -171,6 +171,8 @@ class _Reading:
             name = "help" if name.lower() == "start" else name
             kind, text, mentioned = Kind.COMMAND, f"/{name}{rest}".strip(), mentioned or bool(addressee)
         reply = _reply_of_a_person(message)
+        if chosen := self._chosen(message, reply):
+            text = f"{text}\n\n{chosen}".strip()
         if reply is not None and reply.sender is not None and reply.sender.id == self.me.id:
             mentioned = True
         return self._event(
@@ -181,6 +183,16 @@ class _Reading:
             mentioned=mentioned,
             reply_to=None if reply is None else str(reply.message_id),
         )
+
+    def _chosen(self, message: Message, reply: Message | None) -> str:
+        """What the person chose of an answer of ours, or of his own words, to speak about. Others' words stay out
+        of what he says: an agent would take them for his."""
+        if message.quote is None or not message.quote.is_manual or reply is None or reply.sender is None:
+            return ""
+        writer = message.sender.id if message.sender else None
+        if reply.sender.id not in (self.me.id, writer):
+            return ""
+        return "\n".join(f"> {line}".rstrip() for line in message.quote.text.strip().split("\n"))
 
     def _event(
         self,

@@ -128,6 +128,13 @@ class Checklist(Payload):
     tasks: tuple[ChecklistTask, ...] = ()
 
 
+class Quote(Payload):
+    """The part of a message that an answer is about, when the person chose one."""
+
+    text: str = ""
+    is_manual: bool = False
+
+
 class Message(Payload):
     message_id: int
     chat: Chat
@@ -140,6 +147,7 @@ class Message(Payload):
     is_topic_message: bool = False
     media_group_id: str = ""
     reply_to_message: Message | None = None
+    quote: Quote | None = None
 
     text: str = ""
     entities: tuple[Entity, ...] = ()

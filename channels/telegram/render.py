@@ -28,12 +28,15 @@ ENTITY_COUNT = 100
 
 _TABLE_COLUMNS = 44  # what a phone shows of fixed-width text without wrapping
 _RULE = "———"
+_LONG_QUOTE = 500  # units, or lines, from which a quote is folded: people open it with a tap
+_QUOTE_LINES = 8
 _MENTION = re.compile(r"(https?://[\w-]+(?:\.[\w-]+)+(?::\d+)?/[^\s()<>\"']*)|(?<!\w)@(?=\w{2})")
 _WORD_JOINER = "\u2060"
 _NOT_SHOWN_FOR_SURE = re.compile(
     r"\]\([^)]*\)|<[^>\n]*>|&#?\w+;|^ {0,3}\[[^\]\n]*\]:.*$|^.{0,20}(?:`{3,}|~{3,}).*$|[\W_]+", re.MULTILINE
 )
 _LANGUAGE = re.compile(r"[\w+#./-]{1,32}")
+_QUOTES = ("blockquote", "expandable_blockquote")
 _STYLES = {"strong": "bold", "em": "italic", "s": "strikethrough", "spoiler": "spoiler"}
 
 
@@ -145,7 +148,7 @@ class _Writer:
         entities = []
         # Outer ones first; where two cover the same text, the quote is the outer one.
         for entity in sorted(
-            self._entities, key=lambda each: (each["offset"], -each["length"], each["type"] != "blockquote")
+            self._entities, key=lambda each: (each["offset"], -each["length"], each["type"] not in _QUOTES)
         ):
             start, stop = max(0, entity["offset"] - lead), min(end, entity["offset"] + entity["length"] - lead)
             if stop > start:
@@ -199,9 +202,14 @@ def _quote(writer: _Writer, node: SyntaxTreeNode) -> None:
         _blocks(writer, node.children)
         return
     writer.in_quote = True
-    with writer.entity("blockquote"):
+    with writer.entity(_quote_form(plain(node))):
         _blocks(writer, node.children)
     writer.in_quote = False
+
+
+def _quote_form(text: str) -> str:
+    long = len(text) >= _LONG_QUOTE or text.count("\n") >= _QUOTE_LINES
+    return "expandable_blockquote" if long else "blockquote"
 
 
 def _list(writer: _Writer, node: SyntaxTreeNode) -> None:

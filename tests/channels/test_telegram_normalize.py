@@ -121,6 +121,17 @@ def test_a_reply_to_the_bot_mentions_it():
     assert event.reply_to == "12"
 
 
+def test_what_a_person_chose_of_an_answer_is_quoted_and_never_what_others_wrote():
+    def about(writer, text="why?", manual=True):
+        answered = {"message_id": 5, "from": writer, "chat": GROUP, "date": 1, "text": "one two three"}
+        quote = {"text": "two\nthree", "position": 4, "is_manual": manual}
+        return said(GROUP, text=text, reply_to_message=answered, quote=quote).text
+
+    assert about(BOT) == about(ADA) == "why?\n\n> two\n> three"
+    assert about(BOT, "/steer look here") == "/steer look here\n\n> two\n> three"
+    assert about({"id": 66, "is_bot": False, "first_name": "Eve"}) == about(BOT, manual=False) == "why?"
+
+
 def test_the_topics_own_service_message_is_no_reply_even_when_the_bot_made_the_topic():
     created = {"message_id": 9, "from": BOT, "chat": FORUM, "date": 1, "forum_topic_created": {"name": "T"}}
     event = said(FORUM, text="x", message_thread_id=9, is_topic_message=True, reply_to_message=created)

@@ -62,6 +62,20 @@ def test_markdown_becomes_text_and_entities(markdown, text, entities):
     assert marked(markdown) == entities
 
 
+@pytest.mark.parametrize(
+    ("quoted", "form"),
+    [
+        ("> short\n> quote", "blockquote"),
+        ("> " + "long " * 120, "expandable_blockquote"),
+        ("> line\n" * 9, "expandable_blockquote"),
+    ],
+)
+def test_a_long_quote_is_folded(quoted, form):
+    rendered = render(quoted + "\n\n**and more**")
+    check_text(rendered.text, list(rendered.entities), TEXT_UNITS)
+    assert [entity["type"] for entity in rendered.entities] == [form, "bold"]
+
+
 def test_the_language_of_code_is_told():
     [entity] = render("```c++ title\nx\n```").entities
     assert entity["language"] == "c++"
