@@ -74,7 +74,7 @@ class DiscordScreen:
     def __init__(self, server: DiscordServer) -> None:
         self.server = server
         self.world = server.world
-        self._people = {ADAS: self.world.ada, EVES: self.world.stranger}
+        self.people = {ADAS: self.world.ada, EVES: self.world.stranger}
 
     @property
     def room(self) -> ThreadRef:
@@ -82,21 +82,21 @@ class DiscordScreen:
 
     @property
     def accounts(self) -> Mapping[str, str]:
-        return {name: f"discord:{id}" for name, id in self._people.items()}
+        return {name: f"discord:{id}" for name, id in self.people.items()}
 
     def know(self, name: str, id: str) -> None:
         """Somebody more, who is called so here."""
-        self._people[name] = id
+        self.people[name] = id
 
     def table(self) -> str:
         return f'[channels.discord]\ntoken = "{self.world.token}"\nbase_url = "{self.server.base_url}"\n'
 
     def home(self, person: str = ADAS) -> ThreadRef:
-        return ThreadRef(channel=self.name, room=self.world.direct_room(self._people[person]))
+        return ThreadRef(channel=self.name, room=self.world.direct_room(self.people[person]))
 
     def says(self, where: ThreadRef, text: str, *, by: str = ADAS, mention: bool = False) -> str:
         spoken = f"<@{self.world.bot}> {text}" if mention else text
-        return self.world.says(_channel(where), spoken, by=self._people[by])
+        return self.world.says(_channel(where), spoken, by=self.people[by])
 
     def gives(self, where: ThreadRef, line: str, *, by: str = ADAS) -> None:
         name, _, rest = line.removeprefix("/").partition(" ")
@@ -105,7 +105,7 @@ class DiscordScreen:
         # What must be filled in, is; where nothing must, all that there is. The last takes the rest of the line.
         names = [o["name"] for o in options if o["required"]] or [o["name"] for o in options]
         words = rest.split(" ", len(names) - 1) if rest else []
-        self.world.gives_command(_channel(where), name, dict(zip(names, words, strict=False)), by=self._people[by])
+        self.world.gives_command(_channel(where), name, dict(zip(names, words, strict=False)), by=self.people[by])
 
     def edits(self, where: ThreadRef, message_id: str, text: str) -> None:
         self.world.edits(_channel(where), message_id, text)

@@ -7,11 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from channels.base import ThreadRef
 from tests.conformance.rig_slack import seen_text
-from tests.fakes.slack import BOT
+from tests.slices.hands import press
 from tests.slices.harness import AGENTS, running, write_config
-from tests.slices.screens import DiscordScreen, Screen, SlackScreen, TelegramScreen
+from tests.slices.screens import DiscordScreen, Screen, SlackScreen
 
 pytestmark = pytest.mark.slow
 
@@ -19,34 +18,6 @@ ASKING = AGENTS.replace(
     'tools = ["spawn", "send"]\nspawns = ["researcher"]\nmay_message',
     'tools = ["spawn", "send", "ask_human"]\napprove = ["sessions_list"]\nspawns = ["researcher"]\nmay_message',
 )
-
-
-def press(screen: Screen, where: ThreadRef, label: str) -> bool:
-    """Ada presses the newest button of this label. False: there is none."""
-    match screen:
-        case DiscordScreen():
-            room = where.thread or where.room
-            for message in reversed(screen.world.messages[room]):
-                for row in message.get("components", []):
-                    for button in row["components"]:
-                        if button.get("label") == label:
-                            screen.world.presses(room, message["id"], button["custom_id"])
-                            return True
-        case TelegramScreen():
-            for id, message in reversed(screen.world.chats[int(where.room)].messages.items()):
-                for row in message.get("reply_markup", {}).get("inline_keyboard", []):
-                    for button in row:
-                        if button["text"] == label:
-                            screen.world.presses(int(where.room), id, button["callback_data"])
-                            return True
-        case SlackScreen():
-            for message in reversed(screen.slack.space.room(where.room).messages):
-                blocks = message.get("blocks", []) if message.get("user") == BOT else []
-                for element in (element for block in blocks for element in block.get("elements", [])):
-                    if element.get("text", {}).get("text") == label if isinstance(element.get("text"), dict) else False:
-                        screen.slack.press(where.room, message["ts"], element["action_id"])
-                        return True
-    return False
 
 
 async def test_a_button_answers_a_question_and_a_second_press_is_told_that_it_is_late(
