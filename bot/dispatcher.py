@@ -335,7 +335,7 @@ class Dispatcher:
         if decision.text == original.event.text:
             await parts.inbox.mark(stored.n, "ignored", "the message says that already")
             return
-        await parts.inbox.reword(original.n, decision.text or "")
+        # The message itself is changed last: by its text a second try, after a crash in between, knows what is done.
         if decision.text is None:
             changed = await parts.mailbox.withdraw(original.n)
         else:
@@ -344,6 +344,7 @@ class Dispatcher:
         session = await parts.mailbox.answering(original.n) or await parts.sessions.bound(where)
         if not changed and session is not None and session.state in (State.RUNNING, State.WAITING):
             await self._tell_of_change(session, original, decision, stored)
+        await parts.inbox.reword(original.n, decision.text or "")
         await parts.inbox.mark(stored.n, "routed", decision.reason)
 
     async def _tell_of_change(self, session: Session, original: Stored, decision: Amend, stored: Stored) -> None:

@@ -202,7 +202,11 @@ class SqliteMailbox:
         return await self._database.read(lambda tx: int(tx.execute(SQL["exchanged"], query).fetchone()[0]))
 
     async def withdraw(self, inbox: int) -> bool:
-        return await self._database.write(lambda tx: tx.execute(SQL["withdraw_mail"], {"inbox": inbox}).rowcount > 0)
+        def work(tx: sqlite3.Connection) -> bool:
+            tx.execute(SQL["withdraw_mail"], {"inbox": inbox})
+            return tx.execute(SQL["withdrawn"], {"inbox": inbox}).fetchone() is not None
+
+        return await self._database.write(work)
 
     async def reword(self, inbox: int, text: str) -> bool:
         query = {"inbox": inbox, "text": text}

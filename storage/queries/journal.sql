@@ -135,6 +135,9 @@ select text from mail where session = :session and state = 'waiting' and kind = 
 -- name: drop_mail
 update mail set state = 'dropped' where session = :session and state = 'waiting'
 
+-- name: withdrawn
+select 1 from mail where inbox = :inbox and state = 'dropped'
+
 -- name: withdraw_mail
 update mail set state = 'dropped' where inbox = :inbox and state = 'waiting'
 

@@ -174,7 +174,7 @@ async def test_open_prompts_are_what_waits_and_what_a_turn_is_answering(tmp_path
         assert await open_prompts() == []
         running = await written(here, session, "wait 30s")
         await here.until(lambda: here.mailbox.answering(running))
-        await written(here, session, "wait 1s", QueueMode.FOLLOWUP)
+        waiting = await written(here, session, "wait 1s", QueueMode.FOLLOWUP)
         await here.database.write(lambda tx: hear(tx, "undecided", "undecided", state="new"))
         await here.database.write(lambda tx: hear(tx, "a bot's", "a bot's", state="new", is_bot=1))
         await here.database.write(lambda tx: hear(tx, "elsewhere", "elsewhere", place="api:main", state="new"))
@@ -183,3 +183,6 @@ async def test_open_prompts_are_what_waits_and_what_a_turn_is_answering(tmp_path
         answering = await here.mailbox.answering(running)
         assert answering is not None
         assert answering.id == session.id
+        assert not await here.mailbox.withdraw(running)
+        assert await here.mailbox.withdraw(waiting)
+        assert await here.mailbox.withdraw(waiting), "a second try, after a crash, finds it done"

@@ -86,10 +86,13 @@ async def test_edits_and_deletions_reach_a_message_that_waits(screen: Screen, tm
             await _waiting(threadmill, "say The second text", "say What is taken back")
             screen.deletes(thread, second)
             await _waiting(threadmill, "say The second text")
+    screen.edits(thread, first, "say The third text")  # while nobody listens
+    async with running(file, [screen]) as threadmill:
+        await _waiting(threadmill, "say The third text")
         await threadmill.command(screen, thread, "/stop", "Stopped the turn")
-        said = await threadmill.shows(screen, thread, "The second text")
+        said = await threadmill.shows(screen, thread, "The third text")
         await threadmill.settled()
-        assert not [text for text in said if "first text" in text or "taken back" in text]
+        assert not [text for text in said if "first text" in text or "second text" in text or "taken back" in text]
 
         post = screen.says(screen.room, "wait 30s then say Never")
         await threadmill.home_of("assistant-2")
