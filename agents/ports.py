@@ -198,10 +198,13 @@ class Sessions(Protocol):
     async def stop(self, session: SessionId) -> bool:
         """Ask for the running turn to end. False when none runs."""
 
-    async def kill(self, session: SessionId, by: str, now: datetime, *, answered_in: ThreadRef | None = None) -> Killed:
+    async def kill(
+        self, session: SessionId, by: str, now: datetime, *, answered_in: ThreadRef | None = None, actor: str = ""
+    ) -> Killed:
         """End a session and everything below it: epochs rise, waiting mail and unsent deliveries (control replies
         excepted) are dropped, and the parent of the root is told. Each one's thread is told who killed it and what it
-        had done, but not the one where the command for it is answered. Empty when it had ended before."""
+        had done, but not the one where the command for it is answered. `actor` is whom the audit log names instead of
+        `by`. Empty when it had ended before."""
 
     async def end(self, session: SessionId, ended: Ended, result: str, now: datetime) -> None:
         """End one session without a kill (expired, its thread deleted). A run's parent is told."""

@@ -256,9 +256,12 @@ class Team:
         self._engine.wake(session)
         return True
 
-    async def kill(self, session: SessionId, *, by: str, answered_in: ThreadRef | None = None) -> Killed:
-        """End a session and everything below it, now and for good."""
-        killed = await self._sessions.kill(session, by, self._clock(), answered_in=answered_in)
+    async def kill(
+        self, session: SessionId, *, by: str, answered_in: ThreadRef | None = None, actor: str = ""
+    ) -> Killed:
+        """End a session and everything below it, now and for good. `by` is read by people; `actor`, who that is for
+        certain, stands in the audit log."""
+        killed = await self._sessions.kill(session, by, self._clock(), answered_in=answered_in, actor=actor)
         for ended in killed.sessions:
             self._engine.abort(ended.id)
         return killed

@@ -21,9 +21,16 @@ SQL = load("journal")
 
 
 def kill_tree(
-    tx: sqlite3.Connection, session: SessionId, by: str, now: datetime, told: Told, answered_in: ThreadRef | None
+    tx: sqlite3.Connection,
+    session: SessionId,
+    by: str,
+    now: datetime,
+    told: Told,
+    answered_in: ThreadRef | None,
+    actor: str,
 ) -> Killed:
-    """End it. In the thread `answered_in` the answer to the command says what is to be said."""
+    """End it. In the thread `answered_in` the answer to the command says what is to be said. `by` is for people to
+    read, `actor` (an account, a session) for the audit log."""
     tree = tx.execute(SQL["tree"], {"id": session}).fetchall()
     living = [row for row in tree if row["state"] != "ended"]
     for row in living:
@@ -42,7 +49,7 @@ def kill_tree(
     audit.append(
         tx,
         at=now,
-        actor=by,
+        actor=actor,
         action="kill",
         resource=top["label"],
         session=session,

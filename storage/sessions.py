@@ -57,11 +57,13 @@ class SqliteSessions:
     async def stop(self, session: SessionId) -> bool:
         return await self._database.write(lambda tx: tx.execute(SQL["ask_to_stop"], {"id": session}).rowcount > 0)
 
-    async def kill(self, session: SessionId, by: str, now: datetime, *, answered_in: ThreadRef | None = None) -> Killed:
+    async def kill(
+        self, session: SessionId, by: str, now: datetime, *, answered_in: ThreadRef | None = None, actor: str = ""
+    ) -> Killed:
         told = Told()
 
         def work(tx: sqlite3.Connection) -> Killed:
-            return kill_tree(tx, session, by, now, told, answered_in)
+            return kill_tree(tx, session, by, now, told, answered_in, actor or by)
 
         def tell(killed: Killed) -> None:
             for ended in killed.sessions:

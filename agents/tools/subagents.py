@@ -87,7 +87,9 @@ class SubagentsTool:
         killed = [
             ended.label
             for target in targets
-            for ended in (await self._team.kill(target.id, by=call.session.label)).sessions
+            for ended in (
+                await self._team.kill(target.id, by=call.session.label, actor=f"session:{call.session.id}")
+            ).sessions
         ]
         return f"Killed: {', '.join(killed)}." if killed else "Nobody was alive."
 

@@ -84,8 +84,18 @@ class Commands:
                 session=request.bound.id if request.bound else None,
             )
             return Reply(text=str(denied))
-        except (Refused, NotFound) as error:
-            return Reply(text=str(error))
+        except Refused as refused:
+            await self._audit.record(
+                at=now,
+                actor=principal.account,
+                action="refused",
+                resource=f"/{command.name}",
+                session=request.bound.id if request.bound else None,
+                limit=refused.limit,
+            )
+            return Reply(text=str(refused))
+        except NotFound as unknown:
+            return Reply(text=str(unknown))
         except Misused as error:
             return Reply(text=f"{error}\n\nUsage: `{command.usage}`")
         if command.decides and request.word()[0].lower() not in command.looks:

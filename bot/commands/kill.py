@@ -32,7 +32,8 @@ def command(team: Team, sessions: Sessions, targets: Targets) -> Command:
         return _report([await _kill(request, root) for root in roots], "all", request.principal.name)
 
     async def _kill(request: Request, session: Session) -> Killed:
-        return await team.kill(session.id, by=request.principal.name, answered_in=request.where)
+        person = request.principal
+        return await team.kill(session.id, by=person.name, answered_in=request.where, actor=person.account)
 
     return Command(
         name="kill",

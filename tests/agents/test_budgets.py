@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agents.base import Session, StepKind
+from agents.base import Ended, Session, StepKind
 from agents.models.base import ModelName
 from agents.models.chain import build
 from agents.models.settings import ModelSettings, Price
@@ -41,3 +41,21 @@ async def test_no_call_is_made_once_the_money_is_used_up(tmp_path: Path, bound: 
         await here.at_rest()
         assert await calls(here, session) == 1, "the second call was not made"
         assert bound in (await here.said())[-1]
+
+
+@pytest.mark.requirement("P9")
+async def test_a_tree_spends_together_and_is_overspent_by_the_calls_under_way_at_the_most(tmp_path: Path) -> None:
+    async with world(tmp_path, agents=profiles(max_children=20)) as here:
+        priced(here)
+        here.agents["assistant"] = replace(here.agents["assistant"], budget_usd=0.02)
+        many = "agents then " * 30
+        root = await here.says("\n".join([*[f"spawn researcher: ({many}say x)"] * 10, "join", "say still paid"]))
+        await here.at_rest(20.0)
+        tree = await here.sessions.tree(root.id)
+        each = max(float(row[0]) for row in await here.query("select max(cost_nano) / 1e9 from steps"))
+        after = await here.get(root)
+        assert 0.02 <= after.tree_usd <= 0.02 + each * len(tree)
+        assert after.tree_usd == pytest.approx(sum(session.spent_usd for session in tree), abs=1e-6)
+        assert all(child.ended is Ended.FAILED for child in tree if child.id != root.id)
+        assert "spent" in (await here.said())[-1]
+        assert not await here.said_any("still paid"), "the root's own money is the tree's"

@@ -53,6 +53,11 @@ async def test_what_spawn_is_given_is_taken_or_refused_and_who_waits_for_room_is
         await threadmill.heard("end", "Killed **prices**")
         await threadmill.until(lambda: room.waiting == 0)
         await threadmill.settled()
+        audited = "select distinct actor, json_extract(detail, '$.limit') from audit where action = 'refused'"
+        limits = {limit for actor, limit in await threadmill.rows(audited) if actor == "api:owner"}
+        assert limits == {"", "turn_timeout_seconds", "budget_usd", "workspace"}
+        assert await threadmill.rows("select actor from audit where action = 'kill' and session <> ''") != []
+        assert await threadmill.rows("select distinct actor from audit where action = 'kill'") == [("api:owner",)]
         assert await threadmill.rows("select text from deliveries where text = 'there is room'") != []
         await threadmill.post("handed", "/spawn -- researcher label=mine budget=9 say hi")  # somebody else's words
         await threadmill.heard("handed", "Spawned")
