@@ -128,7 +128,12 @@ class Application:
         # what talks
         context = partial(ChannelContext, files=files)
         local = {
-            name: LocalChannel(context(name=name), shown=self._shown, reword=outbox.reword, address=_page_address)
+            name: LocalChannel(
+                context(name=name),
+                shown=self._shown,
+                reword=None if name == "console" else outbox.reword,  # what a terminal shows stands
+                address=_page_address,
+            )
             for name in sorted(LOCAL_CHANNELS)
         }
         self.connections = Connections(

@@ -181,13 +181,14 @@ class Progress:
         try:
             await self._rewording.reword(found.key, text, spare=True)
         except TemporaryFailure as error:
-            return max(error.retry_after.total_seconds() if error.retry_after else 0.0, PACE_SECONDS)
+            return error.retry_after.total_seconds() if error.retry_after else PACE_SECONDS
         except Rejected as error:
             log.info("a board cannot be changed", place=found.place.key, reason=str(error))
             self._fixed.add(found.key)
             if over:
                 key = DeliveryKey(f"{found.key}/end")
                 await self._speaker.say(Outbound(key=key, to=found.place, text=text))
+            return None
         except ChannelError as error:
             log.info("a board is not changed yet", place=found.place.key, reason=str(error))
             return _AGAIN_SECONDS

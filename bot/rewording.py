@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Protocol
 
 from channels.base import Capability, Channel, ChannelName, DeliveryKey, Rejected, TemporaryFailure, UnknownOutcome
 from storage.outbox import Spoken
 
 _EDIT_SECONDS = 30.0
+_ON_ITS_WAY = timedelta(seconds=0.5)
 
 
 class Outbox(Protocol):
@@ -48,7 +50,7 @@ class Rewording:
         if not found.sent:
             if await self._outbox.reword_unsent(key, text):
                 return
-            raise TemporaryFailure(f"{key} is on its way")
+            raise TemporaryFailure(f"{key} is on its way", retry_after=_ON_ITS_WAY)
         channel = self._channel(found.part.to.channel)
         if channel is None:
             raise TemporaryFailure(f"{found.part.to.channel} is not there")

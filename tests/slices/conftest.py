@@ -6,7 +6,14 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from bot import progress
 from tests.slices.screens import PLATFORMS, Screen
+
+
+@pytest.fixture(autouse=True)
+def quick_boards(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Messages about children change ten times a second at the most, where people are given more time."""
+    monkeypatch.setattr(progress, "PACE_SECONDS", 0.1)
 
 
 @pytest.fixture(params=sorted(PLATFORMS))

@@ -159,6 +159,14 @@ class Running:
                 still = 0 if busy else still + 1
                 await asyncio.sleep(0.01)
 
+    async def boards_closed(self) -> None:
+        """Return once every message about children says how they ended."""
+
+        async def none_open() -> bool:
+            return not await self.rows("select key from boards")
+
+        await until(none_open, "no board changes any more")
+
     async def rows(self, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
         """What the store has."""
         return await self.database.read(lambda tx: [tuple(row) for row in tx.execute(query, parameters)])

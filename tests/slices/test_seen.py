@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 import bot.marks
-from bot import progress
 from channels.base import ThreadRef
 from tests.slices.harness import Running, running, write_config
 from tests.slices.screens import PLATFORMS, DiscordScreen, Screen, TelegramScreen
@@ -18,8 +17,7 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(autouse=True)
-def quick_boards(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(progress, "PACE_SECONDS", 0.1)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bot.marks, "PATIENCE", timedelta(seconds=0.3))
 
 
