@@ -142,11 +142,12 @@ class Pages:
         return RedirectResponse(path_of(where.key), 303)
 
     async def press(self, request: Request) -> Response:
-        """A button under a message."""
+        """A button under a message. Under one of a platform it is pressed at the desk: its id says what it is about."""
         place = self._place(request)
         form = await read_form(request)
-        await hand_over(self._parts, place, "", uuid4().hex, kind=Kind.BUTTON, payload=form.get("button", ""))
-        return self._done(request, place, f"{path_of(place.key)}#end")
+        where = place if place.channel == _WEB else _DESK
+        await hand_over(self._parts, where, "", uuid4().hex, kind=Kind.BUTTON, payload=form.get("button", ""))
+        return self._done(request, where, f"{path_of(place.key)}#end")
 
     async def command(self, request: Request) -> Response:
         """Steer, send, stop, kill: said in the thread that the person looks at, or at the desk."""
@@ -164,9 +165,8 @@ class Pages:
 
     async def _say(self, request: Request, text: str, id: str | None, *, back: str) -> Response:
         """A command given beside a thread: it is said, and answered, at the desk."""
-        desk = ThreadRef(channel=_WEB, room="main", thread=DESK)
-        await hand_over(self._parts, desk, text, id)
-        return self._done(request, desk, back)
+        await hand_over(self._parts, _DESK, text, id)
+        return self._done(request, _DESK, back)
 
     def _done(self, request: Request, where: ThreadRef, back: str) -> Response:
         if "application/json" in request.headers.get("accept", ""):
@@ -269,6 +269,7 @@ class Pages:
 
 
 _WEB = place_of("x", "web").channel
+_DESK = place_of(DESK, "web")
 
 
 def grouped(messages: Sequence[MessageRow]) -> list[tuple[MessageRow, bool]]:
