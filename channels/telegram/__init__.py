@@ -7,6 +7,7 @@ The library is imported when a channel is made, not before.
 
 from __future__ import annotations
 
+import re
 from typing import Self
 from urllib.parse import urlsplit
 
@@ -15,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, fi
 from channels.base import Channel, ChannelContext
 
 DEFAULT_BASE_URL = "https://api.telegram.org/bot"
+_SECRET = re.compile(r"[A-Za-z0-9_-]{0,256}")
 
 
 class Settings(BaseModel):
@@ -79,8 +81,21 @@ class Settings(BaseModel):
             raise ValueError("must be host:port, such as 127.0.0.1:8643")
         return listen
 
+    @field_validator("webhook_secret")
+    @classmethod
+    def _secret_fits_in_a_header(cls, secret: SecretStr) -> SecretStr:
+        """https://core.telegram.org/bots/api#setwebhook"""
+        if not _SECRET.fullmatch(secret.get_secret_value()):
+            raise ValueError("must be at most 256 letters, digits, _ and -: Telegram takes no others")
+        return secret
+
     @model_validator(mode="after")
-    def _webhook_has_a_secret(self) -> Self:
+    def _webhook_can_be_reached(self) -> Self:
+        parts = urlsplit(self.webhook_url)
+        if self.webhook_url and (parts.scheme not in ("https", "http") or not parts.hostname):
+            raise ValueError("webhook_url must be an address such as https://bot.example.org/telegram")
+        if parts.scheme == "http" and self.base_url == DEFAULT_BASE_URL:
+            raise ValueError("webhook_url must begin with https://: Telegram brings updates to no other address")
         if self.webhook_url and not self.webhook_secret.get_secret_value():
             raise ValueError("webhook_url needs webhook_secret: without it anybody could forge messages")
         return self

@@ -45,8 +45,12 @@ class Menu:
     commands: tuple[dict[str, str], ...] = ()
 
     @property
+    def place(self) -> str:
+        return "/".join(map(str, self.scope.values()))
+
+    @property
     def name(self) -> str:
-        return "/".join([*map(str, self.scope.values()), self.language]).rstrip("/")
+        return f"{self.place}/{self.language}".rstrip("/")
 
     @property
     def mark(self) -> str:
@@ -91,8 +95,13 @@ async def set_menus(
         return
     try:
         shown = _read(await intake.cursor(_CURSOR), bot_id)
+        refused: set[str] = set()  # an operator who has not written to the bot has no chat for any language
         for menu in menus(commands, operators):
-            if shown.get(menu.name) != menu.mark and await _set(client, menu):
+            if shown.get(menu.name) == menu.mark or menu.place in refused:
+                continue
+            if not await _set(client, menu):
+                refused.add(menu.place)
+            else:
                 shown[menu.name] = menu.mark
                 await intake.accept((), cursors={_CURSOR: json.dumps({"bot": bot_id, "shown": shown})})
     except NotAccepted as error:
@@ -115,7 +124,8 @@ async def _set(client: Client, menu: Menu) -> bool:
                 return False
             await asyncio.sleep(pause)
         except ChannelError as error:
-            _log.warning("a command menu is not set: %s", error)
+            level = logging.INFO if menu.scope["type"] == "chat" else logging.WARNING
+            _log.log(level, "a command menu is not set: %s", error)
             return False
     return False
 

@@ -62,6 +62,8 @@ async def test_everybody_sees_what_is_for_him_where_he_is_in_his_language(server
     intake = RecordingIntake()
     commands = (KILL, LINK, LETTERS)
     await run_once(server, intake, *commands, operators=lambda: operators, until=lambda: len(marks(intake)) == 8)
+    asked = [call["scope"] for call in server.called("setMyCommands") if "999" in call.get("scope", "")]
+    assert len(asked) == 1, "who never wrote to the bot is not asked for in every language"
     kill, link = "/kill End a session · [S]", "/link Join accounts"
     assert world.menu(ADA) == [kill, link, "/deadletters What is stuck"]
     assert world.menu(EVE) == [kill, link]
@@ -83,7 +85,7 @@ async def test_menus_are_set_only_when_they_changed(server: FakeTelegram) -> Non
 async def test_a_menu_that_cannot_be_set_stops_nothing_and_is_tried_at_the_next_start(server: FakeTelegram) -> None:
     intake = RecordingIntake()
     server.fail_next("setMyCommands", refuse(429, "Too Many Requests", retry_after=3600))
-    await run_once(server, intake, KILL, until=lambda: len(marks(intake)) == 5)
+    await run_once(server, intake, KILL, until=lambda: len(marks(intake)) == 4)
     assert "default" not in marks(intake)
     server.fail_next("setMyCommands", broken_gateway())
     await run_once(server, intake, KILL, until=lambda: len(marks(intake)) == 6)

@@ -119,7 +119,10 @@ def test_addresses_and_limits_come_from_the_settings(given, expected):
 @pytest.mark.parametrize(
     "given",
     [{"token": ""}, {"token": "a b"}, {"token": "1:a", "base_url": "api.telegram.org"}, {"token": "1:a", "tokn": "x"},
-     {"token": "1:a", "poll_timeout_seconds": 99}, {"token": "1:a", "webhook_listen": "8643"}],
+     {"token": "1:a", "poll_timeout_seconds": 99}, {"token": "1:a", "webhook_listen": "8643"},
+     {"token": "1:a", "webhook_url": "http://bot.example.org/x", "webhook_secret": "s"},
+     {"token": "1:a", "webhook_url": "bot.example.org", "webhook_secret": "s"},
+     {"token": "1:a", "webhook_url": PUBLIC, "webhook_secret": "a secret"}],
 )  # fmt: skip
 def test_wrong_settings_are_refused(given):
     with pytest.raises(pydantic.ValidationError):
