@@ -193,11 +193,12 @@ class SlackChannel:
         for place in roots:
             self._askers[place] = user
             self._askers.move_to_end(place)
+            if event.kind is Kind.MESSAGE and event.message_id:
+                self._speaking().thinking.asked(place, event.message_id)
         while len(self._askers) > MOST_ASKERS:
             self._askers.popitem(last=False)
         if event.where.thread is None and event.message_id and event.kind is Kind.MESSAGE:
             self._speaking().status.name(replace(event.where, thread=event.message_id), event.text)
-            self._speaking().thinking.asked(event.where, event.message_id)
 
     async def _identify(self, client: AsyncWebClient) -> None:
         answer = await self._calls.ask("say who the bot is", client.auth_test())

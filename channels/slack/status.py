@@ -2,8 +2,9 @@
 
 `agents.sessions.setStatus` is the newer way: it has the title, stays until it is changed and brings the Stop button.
 An app that is not declared an agent, or a server that lacks the method, gets `assistant.threads.setTitle` and
-`assistant.threads.setStatus`, which Slack clears with the next message. Nothing here raises: a missing status is no
-reason to fail.
+`assistant.threads.setStatus`, which Slack clears with the next message. Where neither works, and outside of threads,
+there is a sign on the message that is being answered (`thinking`). Nothing here raises: a missing status is no reason
+to fail.
 """
 
 from __future__ import annotations
@@ -100,16 +101,21 @@ class Status:
         if shown is not None and shown.until > now:
             return
         if place.thread is None:
-            if await self._thinking.begin(place):
-                self._keep(place, _Shown(until=math.inf, stays=False, asked=now, refused=True))
+            await self._sign(place, now)
             return
         stays, refused = (shown.stays, shown.refused) if shown is not None else (False, False)
         if self.has_stop(place) and self._sessions.take(now):
             taken = await self._session(place, "processing", initiator)
             stays, refused = taken or stays, taken is False and self._for_agents
-        if not stays and not await self._plain(place, WORDS) and not refused:
-            return
-        self._keep(place, _Shown(until=now + AGAIN_SECONDS, stays=stays, asked=now, refused=refused))
+        if stays or await self._plain(place, WORDS):
+            self._keep(place, _Shown(until=now + AGAIN_SECONDS, stays=stays, asked=now, refused=refused))
+        else:
+            await self._sign(place, now)
+
+    async def _sign(self, place: ThreadRef, now: float) -> None:
+        """Where there is no status."""
+        if await self._thinking.begin(place):
+            self._keep(place, _Shown(until=math.inf, stays=False, asked=now, refused=True))
 
     def _keep(self, place: ThreadRef, shown: _Shown) -> None:
         self._working[place] = shown
@@ -123,9 +129,7 @@ class Status:
         shown = self._working.pop(place, None)
         if shown is None:
             return
-        if place.thread is None:
-            await self._thinking.end(place)
-            return
+        await self._thinking.end(place)
         if not shown.stays:
             if in_silence and not shown.refused:
                 await self._plain(place, "")

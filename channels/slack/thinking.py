@@ -1,7 +1,7 @@
-"""The sign that an answer is on its way where Slack has none: in a room or a direct conversation, outside of threads.
+"""The sign that an answer is on its way where Slack shows none: outside of threads, and to apps without its status.
 
-Slack shows an app at work in threads only. Elsewhere the message that is being answered carries a reaction until the
-answer is there. It is on the list of what stands on Slack, so that a crash leaves none behind.
+The message that is being answered carries a reaction until the answer is there. It is on the list of what stands on
+Slack, so that a crash leaves none behind.
 """
 
 from __future__ import annotations

@@ -323,6 +323,15 @@ async def test_outside_of_threads_the_message_that_is_being_answered_carries_a_s
     assert [method for method, _ in slack.slack.calls].count("reactions.add") == calls + 1
 
 
+async def test_an_app_without_slacks_status_shows_the_sign_in_threads_too(slack: SlackRig, thread: ThreadRef):
+    slack.slack.methods.gone |= {"agents.sessions.setStatus", "assistant.threads.setStatus"}
+    signs = slack.slack.methods.reactions
+    await slack.channel.typing(thread)
+    assert signs[("C1", thread.thread or "")] == ["thought_balloon"]
+    await slack.channel.send(final(thread, "answer"))
+    await slack.slack.until(lambda: not signs[("C1", thread.thread or "")])
+
+
 async def test_a_session_is_called_by_what_was_asked_first(slack: SlackRig, thread: ThreadRef):
     await slack.says(thread, "and something else")
     await slack.intake.wait_for(2)
