@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from bot.presence import TYPING_AFTER_SECONDS
-from tests.slices.harness import running, write_config
-from tests.slices.screens import discord
+from channels.base import ThreadRef
+from tests.slices.harness import AGENTS, running, write_config
+from tests.slices.screens import DiscordScreen, Screen, SlackScreen, TelegramScreen, discord, slack, telegram
 
 pytestmark = pytest.mark.slow
 
@@ -32,3 +35,60 @@ async def test_the_first_sign_comes_within_a_second_and_a_half_and_a_quick_answe
         await threadmill.shows(screen, home, "Done")
         await threadmill.settled()
         assert set(screen.world.typing) == {home.room}
+
+
+def sign_of(screen: Screen, where: ThreadRef) -> Callable[[float], bool]:
+    """Whether people see at a moment that the bot is at work there, for as long as the platform shows it."""
+    match screen:
+        case DiscordScreen(world=guild):
+            room, typed = where.thread or where.room, [0.0, float("-inf")]  # how often it typed, and when last
+
+            def typing(now: float) -> bool:
+                if (times := guild.typing.count(room)) != typed[0]:
+                    typed[:] = [times, now]
+                return now - typed[1] < 10.0
+
+            return typing
+        case TelegramScreen(world=world):
+            chat, topic = int(where.room), None if where.thread is None else int(where.thread)
+            return lambda _: world.actions.get((chat, topic), 0.0) > world.clock() or bool(world.draft(chat, topic))
+        case SlackScreen(slack=server):
+            sessions, key = server.methods.streams.sessions, (where.room, where.thread or "")
+            return lambda _: sessions.get(key, {}).get("status") == "processing"
+    raise TypeError(screen)
+
+
+@pytest.mark.requirement("P8")
+async def test_people_see_within_a_second_and_a_half_that_a_slow_model_is_at_work_and_always_until_it_answers(
+    tmp_path: Path,
+) -> None:
+    """The model says nothing for five seconds. A sign of Telegram's lasts as long, one of ours is renewed before."""
+    slow = AGENTS.replace("word_delay_seconds = 0", "word_delay_seconds = 4.9", 1)
+    async with discord() as one, slack() as two, telegram() as three:
+        screens: list[Screen] = [one, two, three]
+        async with running(write_config(tmp_path, screens, agents=slow), screens) as threadmill:
+            began = time.monotonic()
+            homes: dict[Screen, ThreadRef] = {}
+            for number, screen in enumerate(screens, 1):
+                screen.says(screen.room, "say Done")
+                homes[screen] = await threadmill.home_of(f"assistant-{number}")
+            signs = {screen: sign_of(screen, home) for screen, home in homes.items()}
+            first: dict[Screen, float] = {}
+            silent: dict[Screen, float] = dict.fromkeys(screens, 0.0)
+            answered: set[Screen] = set()
+            before = time.monotonic()
+            while len(answered) < 3:
+                await asyncio.sleep(0.02)
+                now = time.monotonic()
+                for screen in set(screens) - answered:
+                    if any("Done" in text for text in screen.said(homes[screen])):
+                        answered.add(screen)
+                    elif signs[screen](now):
+                        first.setdefault(screen, now - began)
+                    elif screen in first:
+                        silent[screen] += now - before
+                before = now
+                assert now - began < 20
+            for screen in screens:
+                assert first[screen] < FIRST_SIGN_SECONDS, f"{screen.name}: {first[screen]:.2f} s"
+                assert silent[screen] < 1.0, f"{screen.name} showed nothing for {silent[screen]:.2f} s"
