@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import pytest
 from pydantic import BaseModel
 
-from agents.base import Session, State, StepKind
+from agents.base import QueueMode, Session, State, StepKind
 from agents.questions import ALWAYS, DENY, ONCE, Given, Question, Taken
 from agents.tools.approvals import arguments_hash
 from agents.tools.base import Call
@@ -275,6 +275,27 @@ async def test_an_approval_that_nobody_gives_in_time_is_a_no(tmp_path: Path) -> 
         told = await desk(here).approve(question.id, ONCE, person(), here.now())
         assert told is not None
         assert not told.done
+
+
+@pytest.mark.requirement("P9")
+async def test_leave_for_one_call_is_none_for_the_call_that_took_its_place(tmp_path: Path) -> None:
+    """The button of the first call is pressed when the agent has changed its mind: nothing may run by that."""
+    tool = WriteNote()
+    async with world(tmp_path, agents=careful(), tools=[tool]) as here:
+        session = await here.says(WRITE)
+        old = await asked(here, session)
+        await here.says('tool write_note {"text": "rm -rf"}\nsay end', mode=QueueMode.STEER)
+        new = await asked(here, session, 2)
+        assert new.arguments_hash != old.arguments_hash
+        told = await desk(here).press(old.choices[0].id, person(), here.now())
+        assert "Nobody waits for this answer any more" in told.text
+        assert await desk(here).approve(old.id, ALWAYS, person(), here.now()) == told
+        await here.later(seconds=1)
+        assert tool.written == []
+        assert (await desk(here).press(new.choices[0].id, person(), here.now())).done
+        await here.until(lambda: here.said_any("end"))
+        await here.at_rest()
+        assert tool.written == ["rm -rf"]
 
 
 @pytest.mark.requirement("P9")
