@@ -1,6 +1,7 @@
 """Kills on SQLite: a session and everything below it end in one transaction, and their threads are told.
 
 What they still wanted to say is dropped; what is said of them is the runtime's: who killed each, and what it had done.
+It waits its turn like any message, so that fifty of them do not stand before the answer to the command.
 """
 
 from __future__ import annotations
@@ -75,8 +76,8 @@ def _say(
         ):  # its thread is not opened any more
             continue
         text = _notice(row, calls[row["id"]], by, now)
-        message = Outbound(key=DeliveryKey(f"killed:{row['id']}"), to=home, text=text, control=True)
-        if outbox.enqueue(tx, message, now=now):  # said by nobody in particular: who is killed says nothing more
+        message = Outbound(key=DeliveryKey(f"killed:{row['id']}"), to=home, text=text)
+        if outbox.enqueue(tx, message, now=now):  # of no session: who is killed says nothing more
             lanes.append(home.key)
     return lanes
 

@@ -208,6 +208,8 @@ class SlackChannel:
         self._me = Identity(team=team, user=user, bot=bot)
         self._speaking().screen.me = self._me
         granted = {name.lower(): value for name, value in answer.headers.items()}.get("x-oauth-scopes")
+        if granted and "reactions:write" not in {scope.strip() for scope in str(granted).split(",")}:
+            self.capabilities &= ~Capability.REACT  # an app from before: marks are not worth an error each
         if granted and (missing := sorted(set(SCOPES) - {scope.strip() for scope in str(granted).split(",")})):
             logger.warning("the Slack app of %s lacks permissions: %s", self.name, ", ".join(missing))
 
