@@ -251,6 +251,7 @@ class TelegramChannel:
 
     async def typing(self, where: ThreadRef) -> None:
         place = parts.addressed(where)
+        place.pop("direct_messages_topic_id", None)  # the action knows no such topics
         if where.room in self._forums:
             # Unlike messages, the action needs to be told when it is for the General topic.
             place.setdefault("message_thread_id", GENERAL_TOPIC)

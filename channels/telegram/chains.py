@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from channels.base import ThreadRef
-from channels.telegram.payloads import Message, Update
+from channels.telegram.payloads import Chat, Message, Update
 
 _PREFIX = "reply-"
 _KEPT = 10_000
@@ -50,7 +50,7 @@ class Chains:
             if message is None:
                 continue
             room = str(message.chat.id)
-            if message.chat.type == "supergroup" and not message.chat.is_forum:
+            if _is_flat(message.chat):
                 self._flat.add(room)
             else:
                 self._flat.discard(room)
@@ -77,5 +77,8 @@ class Chains:
 
 
 def _numbered(message: Message) -> int | None:
-    chain = message.chat.type == "supergroup" and not message.chat.is_forum and not message.is_topic_message
-    return message.message_thread_id if chain else None
+    return message.message_thread_id if _is_flat(message.chat) and not message.is_topic_message else None
+
+
+def _is_flat(chat: Chat) -> bool:
+    return chat.type == "supergroup" and not chat.is_forum and not chat.is_direct_messages

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 
 from channels.base import Account, Attachment, ChannelName, EventId, Inbound, Kind, Sender, ThreadRef
 from channels.telegram.chains import Chains
+from channels.telegram.direct_messages import direct_messages
 from channels.telegram.incoming_text import read_text
 from channels.telegram.payloads import (
     CallbackQuery,
@@ -227,6 +228,8 @@ class _Reading:
     def _where(self, message: Message) -> ThreadRef:
         topic = message.message_thread_id if self._in_topic(message) else None
         room = ThreadRef(channel=self.channel, room=str(message.chat.id))
+        if message.direct_messages_topic is not None:
+            return direct_messages(room, message.direct_messages_topic.topic_id)
         if topic is None or topic == GENERAL_TOPIC:
             return self.chains.thread_of(message, room) or room
         return ThreadRef(channel=self.channel, room=room.room, thread=str(topic))

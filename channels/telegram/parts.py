@@ -15,6 +15,7 @@ from channels.base import Attachment, Button, DeliveryKey, Outbound, ThreadRef
 from channels.split import divided
 from channels.telegram.chains import root_of
 from channels.telegram.characters import whole_characters
+from channels.telegram.direct_messages import topic_of
 from channels.telegram.normalize import GENERAL_TOPIC
 from channels.telegram.render import CAPTION_UNITS, TEXT_UNITS, least_units, render
 
@@ -88,7 +89,9 @@ def _groups(attachments: tuple[Attachment, ...], *, alone: bool) -> list[tuple[A
 def addressed(where: ThreadRef) -> dict[str, Any]:
     """The parameters that name a place. In the General topic the thread is left out; a chain is for `answering`."""
     room: dict[str, Any] = {"chat_id": _number(where.room)}
-    if where.thread is not None and where.thread != str(GENERAL_TOPIC) and root_of(where) is None:
+    if (topic := topic_of(where)) is not None:
+        room["direct_messages_topic_id"] = topic
+    elif where.thread is not None and where.thread != str(GENERAL_TOPIC) and root_of(where) is None:
         room["message_thread_id"] = _number(where.thread)
     return room
 
@@ -96,7 +99,7 @@ def addressed(where: ThreadRef) -> dict[str, Any]:
 def link(where: ThreadRef) -> str | None:
     """The address of a topic, or of a chain's beginning, for those who are in its supergroup. Other chats have none
     that a bot could know."""
-    if where.thread is None or not where.room.startswith("-100"):
+    if where.thread is None or not where.room.startswith("-100") or topic_of(where) is not None:
         return None
     return f"https://t.me/c/{where.room.removeprefix('-100')}/{root_of(where) or where.thread}"
 

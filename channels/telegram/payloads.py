@@ -59,6 +59,7 @@ class Chat(Payload):
     title: str = ""
     username: str = ""
     is_forum: bool = False
+    is_direct_messages: bool = False
 
 
 class Entity(Payload):
@@ -128,6 +129,12 @@ class Checklist(Payload):
     tasks: tuple[ChecklistTask, ...] = ()
 
 
+class DirectTopic(Payload):
+    """One person's conversation with a channel, in the chat of its direct messages."""
+
+    topic_id: int
+
+
 class Quote(Payload):
     """The part of a message that an answer is about, when the person chose one."""
 
@@ -146,6 +153,7 @@ class Message(Payload):
     message_thread_id: int | None = None
     is_topic_message: bool = False
     media_group_id: str = ""
+    direct_messages_topic: DirectTopic | None = None
     reply_to_message: Message | None = None
     quote: Quote | None = None
 

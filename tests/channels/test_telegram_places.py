@@ -190,3 +190,23 @@ async def test_a_chain_may_begin_with_a_message_of_ours_also_where_nothing_was_h
     assert chain.thread == f"reply-{begun['message_id']}"
     assert rest["reply_to_message"]["message_id"] == begun["message_id"]
     assert rest["text"].startswith("word")
+
+
+async def test_a_person_who_writes_to_a_channel_is_answered_in_his_topic(rig):
+    chat = rig.world.chats[PLAIN] = Chat(PLAIN, "supergroup", "A channel's letters", direct_topics={ADA, EVE})
+    rig.world.says(PLAIN, "hello", direct_messages_topic={"topic_id": ADA})
+    rig.world.says(PLAIN, "hello", by=EVE, direct_messages_topic={"topic_id": EVE})
+    ada, eve = await rig.intake.wait_for(2)
+    assert (ada.where.key, eve.where.thread) == (f"telegram:/{PLAIN}/direct-{ADA}", f"direct-{EVE}")
+    assert not ada.direct, "the channel's administrators read along"
+    [said] = (await rig.channel.send(outbound("an answer", to=ada.where))).message_ids
+    assert chat.messages[int(said)]["direct_messages_topic"] == {"topic_id": ADA}
+    live = await rig.channel.live(eve.where)
+    await live.update("being written", "")
+    assert list(chat.messages.values())[-1]["direct_messages_topic"] == {"topic_id": EVE}
+    await live.close()
+    await rig.channel.typing(ada.where)
+    assert "direct_messages_topic_id" not in rig.server.called("sendChatAction")[-1]
+    assert await rig.channel.link(ada.where) is None
+    with pytest.raises(Rejected):
+        await rig.channel.send(outbound(to=ada.where.in_room))

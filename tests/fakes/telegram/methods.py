@@ -260,6 +260,9 @@ class Methods:
             raise bad_request("not enough rights to send text messages to the chat")
         if topic is not None and chat.topics[topic].closed and "can_manage_topics" not in chat.bot_rights:
             raise bad_request("TOPIC_CLOSED")
+        direct = request.number("direct_messages_topic_id")
+        if (direct not in chat.direct_topics) if chat.direct_topics is not None else direct is not None:
+            raise bad_request("direct messages topic must be specified")
         markup = request.json("reply_markup")
         check_keyboard(markup)
         reply = request.json("reply_parameters") or {}
@@ -268,6 +271,8 @@ class Methods:
         if counted:
             self.flood.check(chat.id, self.world.clock())
         more = {"reply_markup": markup} if markup else {}
+        if direct is not None:
+            more["direct_messages_topic"] = {"topic_id": direct}
         if request.json("link_preview_options", {}).get("is_disabled"):
             more["link_preview_options"] = {"is_disabled": True}
         return self.world.bot_says(chat.id, topic, reply.get("message_id"), content | more)

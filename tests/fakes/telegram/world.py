@@ -40,6 +40,7 @@ class Chat:
     migrated_to: int | None = None
     takes_reactions: bool = True
     members_write: bool = True
+    direct_topics: set[int] | None = None  # of a channel's direct messages: a topic for each person
 
     def told(self) -> dict[str, Any]:
         told: dict[str, Any] = {"id": self.id, "type": self.type}
@@ -50,6 +51,8 @@ class Chat:
             told["permissions"] = {"can_send_messages": self.members_write}
         if self.is_forum:
             told["is_forum"] = True
+        if self.direct_topics is not None:
+            told["is_direct_messages"] = True
         return told
 
 
