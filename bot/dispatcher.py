@@ -22,7 +22,6 @@ from bot.asking import Told
 from bot.attachments import Kept
 from bot.commands import Records, Reply
 from bot.event_queues import EventQueues
-from bot.full_queues import FullQueues
 from bot.loop_guard import LoopGuard
 from bot.router import (
     Amend,
@@ -41,6 +40,7 @@ from bot.router import (
     ToSession,
     route,
 )
+from bot.seldom import Seldom
 from channels.base import Account, ChannelName, DeliveryKey, Inbound, Outbound, ThreadRef
 from storage.inbox import Inbox, Stored
 
@@ -138,7 +138,7 @@ class Dispatcher:
     def __init__(self, parts: DispatchParts) -> None:
         self._parts = parts
         self._guard = LoopGuard()
-        self._full_queues = FullQueues()
+        self._seldom = Seldom()
         self._queues = EventQueues(parts.inbox, self._dispatch, self._bury)
 
     @property
@@ -277,7 +277,7 @@ class Dispatcher:
         match await self._parts.team.post(mail, session):
             case Posted.FULL:
                 self._parts.marks.refused(event.where, event.message_id)
-                if self._full_queues.tells(session.id, self._parts.clock()):
+                if self._seldom.says(f"full:{session.id}", self._parts.clock()):
                     await self._reply(
                         stored,
                         f"{session.label} has too much waiting, so this message was not taken in, and neither is what"
@@ -302,6 +302,13 @@ class Dispatcher:
     async def _begin(self, decision: NewSession, principal: Principal, stored: Stored) -> None:
         event = stored.event
         kept = await self._kept(event)
+        if self._queues.overtaken(stored):
+            self._parts.marks.refused(event.where, event.message_id)
+            if self._seldom.says(f"overtaken:{event.where.key}", self._parts.clock()):
+                text = "What was written before the /kill and not read yet is not taken up: send it again if it counts."
+                await self._reply(stored, text)
+            await self._parts.inbox.mark(stored.n, "refused", "a /kill went ahead of it")
+            return
         task = Task(
             key=f"in:{stored.key}",
             agent=decision.agent,

@@ -3,6 +3,9 @@
 What was committed is offered here at once. Memory has a bound: beyond it, and after a start, events are read back from
 the inbox. Whatever goes wrong with one event stays with it: while the store fails it is tried again, and what fails by
 itself is buried where people find it.
+
+What ends something (`/kill`, `/stop`) waits for what was written before it a second at most: a large file that is being
+fetched, or a burst of thousands of messages, is no reason to go on with what somebody wants to end.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from itertools import count
 
 import structlog
 
+from bot.router import command_in
 from channels.base import Inbound, Kind
 from storage.database import StorageError
 from storage.inbox import Inbox, Stored
@@ -24,6 +28,8 @@ log = structlog.get_logger("dispatcher")
 _IN_MEMORY = 10_000  # events; beyond that they wait in the inbox only
 _PAUSES = (0.1, 1.0, 5.0, 30.0)  # seconds, while the store fails
 _TRIES = 20  # about ten minutes
+_HURRY_SECONDS = 1.0
+_ENDING = frozenset({"kill", "stop"})
 
 
 class EventQueues:
@@ -42,6 +48,7 @@ class EventQueues:
         self._places: dict[str, deque[Stored]] = {}
         self._group: asyncio.TaskGroup | None = None
         self._led: dict[str, str] = {}  # places whose events wait in another's queue
+        self._overtaken: dict[str, int] = {}  # by place, the number of the last /kill that went ahead
         self._held: set[int] = set()
         self._behind = asyncio.Event()  # events wait in the inbox that are not in memory
         self._decided = asyncio.Event()
@@ -59,6 +66,10 @@ class EventQueues:
                 self._behind.set()
             else:
                 self._take(stored)
+
+    def overtaken(self, stored: Stored) -> bool:
+        """Whether a /kill that was given after this in its place has gone ahead of it."""
+        return stored.n < self._overtaken.get(self._queue_of(stored.event), 0)
 
     async def run(self) -> None:
         """Take up what a former run left, then serve until cancelled."""
@@ -106,9 +117,26 @@ class EventQueues:
         queue = self._places.get(place)
         if queue is not None:
             queue.append(stored)
+            if _ends_something(stored.event):
+                asyncio.get_running_loop().call_later(_HURRY_SECONDS, self._hurry, place, stored)
             return
         self._places[place] = deque((stored,))
         self._group.create_task(self._drain(place), name=f"dispatch-{place}")
+
+    def _hurry(self, place: str, stored: Stored) -> None:
+        """It has waited for long enough."""
+        queue = self._places.get(place)
+        if self._group is None or queue is None or stored not in queue:
+            return
+        queue.remove(stored)
+        if _command(stored.event) == "kill":
+            self._overtaken[place] = stored.n
+        self._group.create_task(self._handle_one(stored), name=f"dispatch-ahead-{place}")
+
+    async def _handle_one(self, stored: Stored) -> None:
+        await self._handle_safely(stored)
+        self._held.discard(stored.n)
+        self._decided.set()
 
     def _queue_of(self, event: Inbound) -> str:
         """A place's own; what is said in a room that has just got its id waits until that is known."""
@@ -122,12 +150,10 @@ class EventQueues:
         queue = self._places[place]
         try:
             while queue:
-                stored = queue.popleft()
-                await self._handle_safely(stored)
-                self._held.discard(stored.n)
-                self._decided.set()
+                await self._handle_one(queue.popleft())
         finally:
             del self._places[place]
+            self._overtaken.pop(place, None)
             self._led = {led: by for led, by in self._led.items() if by != place} if self._led else self._led
 
     async def _handle_safely(self, stored: Stored) -> None:
@@ -149,3 +175,14 @@ class EventQueues:
                     if failure is not None:
                         return  # it stays undecided in the inbox, and the next start reads it again
                     failure = error
+
+
+def _command(event: Inbound) -> str | None:
+    """The name of the command that the event gives, as a message, in the platform's form or by a button."""
+    text = event.payload if event.kind is Kind.BUTTON else event.text
+    given = command_in(text or "") if event.kind in {Kind.MESSAGE, Kind.COMMAND, Kind.BUTTON} else None
+    return given[0] if given is not None else None
+
+
+def _ends_something(event: Inbound) -> bool:
+    return _command(event) in _ENDING

@@ -19,5 +19,6 @@ class Faults:
     gateway_silent: bool = False  # half-open: nothing is sent any more, nothing is answered
     retry_after_seconds: float = 1.0
     histories_wait_for: asyncio.Event | None = None  # histories are answered once it is set
+    files_wait_for: asyncio.Event | None = None  # so are files
     close_code: int | None = None  # each identify is answered by closing with this code
     identify_fails: bool = False  # every resume is refused, as after a long absence

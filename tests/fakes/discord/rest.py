@@ -379,6 +379,8 @@ class Rest:
     # --- files -------------------------------------------------------------------------------
 
     async def _file(self, request: web.Request) -> web.StreamResponse:
+        if self._faults.files_wait_for is not None:
+            await self._faults.files_wait_for.wait()
         content = self._world.files.get(request.match_info["file"])
         if content is None:
             return web.Response(status=404, text="This content is no longer available.")
