@@ -24,7 +24,7 @@ import aiohttp
 from benchmarks.processes import ROOT, TOKEN, Running, free_port, running
 
 PARENTS, CHILDREN = 20, 50
-KILLED, TREES, HANGING = 100, 20, 4
+KILLED, TREES, HANGING = 100, 20, 10
 
 _CONFIG = """
 [bot]

@@ -28,6 +28,7 @@ MOST_TOOLS = 100
 _LONGEST_DESCRIPTION = 4_000
 _CONNECT_SECONDS = 30.0
 _LOOK_SECONDS = 30.0  # between looks whether a server still answers and offers the same
+_FIRST_PAUSE = 1.0
 _LONGEST_PAUSE = 60.0
 _FINE = "connected"
 
@@ -51,6 +52,7 @@ class McpServers:
         self._clock = clock
         self._connections: dict[str, Connection] = {}
         self._look = {name: asyncio.Event() for name in servers}
+        self._cut_off: set[str] = set()  # servers that were ended with a call that was cancelled
         self.states: dict[str, str] = dict.fromkeys(servers, "not connected yet")
 
     async def run(self) -> None:
@@ -90,6 +92,7 @@ class McpServers:
                 " before you repeat it."
             ) from error
         except asyncio.CancelledError:
+            self._cut_off.add(server)
             self._look[server].set()
             raise
         if failed:
@@ -97,7 +100,7 @@ class McpServers:
         return text or "(The tool gave no text.)"
 
     async def _serve(self, name: str, server: Server) -> None:
-        pause = 1.0
+        pause = _FIRST_PAUSE
         while True:
             since = asyncio.get_running_loop().time()
             try:
@@ -114,8 +117,12 @@ class McpServers:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
                 raise asyncio.CancelledError  # an error while the connection was closed stood in its place
+            if name in self._cut_off:  # by a kill or a stop, not by a failure of its own: it is back at once
+                self._cut_off.discard(name)
+                pause = _FIRST_PAUSE
+                continue
             if asyncio.get_running_loop().time() - since > _LONGEST_PAUSE:
-                pause = 1.0
+                pause = _FIRST_PAUSE
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
 

@@ -137,7 +137,10 @@ async def test_a_server_that_ends_is_started_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.requirement("P4")
-async def test_a_call_that_is_cancelled_leaves_no_process_behind(tmp_path: Path) -> None:
+async def test_a_call_that_is_cancelled_leaves_no_process_behind_and_the_server_is_back_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mcp, "_FIRST_PAUSE", 60.0)  # only for a server that fails by itself
     async with world(tmp_path / "data") as here, serving(here, fake(tmp_path)) as (_, box):
         call = call_of(here, await settled(here))
         hanging = asyncio.create_task(use(tool(box, "hang"), call))
@@ -148,6 +151,7 @@ async def test_a_call_that_is_cancelled_leaves_no_process_behind(tmp_path: Path)
         with pytest.raises(asyncio.CancelledError):
             await hanging
         await here.until(lambda: not any(lives(pid) for pid in first), 1.0)
+        await here.until(lambda: len(processes(tmp_path)) == 2, 20.0)
 
 
 @pytest.mark.parametrize(
