@@ -132,6 +132,18 @@ async def test_a_stream_that_slack_has_closed_goes_on_by_edits(slack: SlackRig, 
     assert seen_text(preview(slack)) == "one two three"
 
 
+async def test_a_stream_that_somebody_stopped_without_the_right_to_goes_on_by_edits(slack: SlackRig, thread: ThreadRef):
+    live = await slack.channel.live(thread)
+    await live.update("one ", "")
+    await slack.slack.until(lambda: preview(slack).get("text") == "one ")
+    slack.slack.methods.streams.click_stop("C1", thread.thread or "", user="U9")
+    await live.update("one two ", "")
+    await slack.slack.until(lambda: "two" in seen_text(preview(slack)))
+    await live.close()
+    await slack.channel.send(final(thread, "one two three"))
+    assert [seen_text(message) for message in slack.slack.space.rooms["C1"].messages][1:] == ["one two three"]
+
+
 async def test_text_that_begins_anew_is_rewritten(slack: SlackRig, thread: ThreadRef):
     live = await slack.channel.live(thread)
     await live.update("a first attempt ", "")

@@ -542,3 +542,19 @@ def test_blocks_without_end_are_cut_off():
     section = {"type": "section", "text": {"text": "word " * 600}}
     event = only(message(**ALERT, blocks=[{"type": "rich_text", "elements": [endless]}, *[section] * 50]))
     assert 40_000 <= len(event.text) < 40_010
+
+
+def test_people_of_other_workspaces_and_organisations_are_known_by_their_id_alone():
+    shared = message(user="W9", user_team="T2", team="T2", source_team="T2", user_profile={"display_name": "Bob"})
+    shared |= {"enterprise_id": "E1", "is_ext_shared_channel": True, "context_team_id": "T2", "team_id": "T2"}
+    event = only(shared)
+    assert (event.sender.account, event.sender.name, event.where.space) == ("slack:T1/W9", "Bob", "T1")
+    renamed = Reader(channel=READER.channel, me=READER.me, names={"W9": "Robert"})
+    assert only(shared, renamed).sender.account == event.sender.account
+    assert only(shared, renamed).sender.name == "Robert"
+
+
+def test_a_room_that_the_bot_was_taken_out_of_is_parked():
+    left = {"type": "channel_left", "channel": "C1", "actor_id": "U2", "event_ts": "1360782804.083113"}
+    event = only(wrapped(left))
+    assert (event.kind, event.where.room, event.sender.account) == (Kind.THREAD_ARCHIVED, "C1", "slack:T1/U2")
