@@ -87,9 +87,10 @@ class SqliteQuestions:
         return await self._database.read(lambda tx: tx.execute(SQL["granted"], query).fetchone() is not None)
 
     async def over(self, now: datetime) -> Sequence[Over]:
+        query = {"now": to_us(now), "limit": _PAGE}
+
         def work(tx: sqlite3.Connection) -> list[Over]:
-            rows = tx.execute(SQL["not_closed"]).fetchall()
-            return [_over(tx, row) for row in rows if _is_over(tx, row, now)][:_PAGE]
+            return [_over(tx, row) for row in tx.execute(SQL["over"], query).fetchall()]
 
         return await self._database.read(work)
 
@@ -198,10 +199,6 @@ def _decision(tool: str, answer: str) -> str:
     if answer == DENY:
         return f"{tool} may not run."
     return f"{tool} may run{', from now on without asking' if answer == ALWAYS else ' this once'}."
-
-
-def _is_over(tx: sqlite3.Connection, row: sqlite3.Row, now: datetime) -> bool:
-    return row["answer"] is not None or row["expires_at"] <= to_us(now) or not _is_open(tx, row)
 
 
 def _over(tx: sqlite3.Connection, row: sqlite3.Row) -> Over:

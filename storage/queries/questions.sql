@@ -40,8 +40,13 @@ on conflict (session, tool) do nothing
 -- name: granted
 select 1 from grants where session = :session and tool = :tool
 
--- name: not_closed
-select * from questions where closed_at is null order by created_at
+-- name: over
+select * from questions as q where q.closed_at is null
+  and (q.answer is not null or q.expires_at <= :now
+    or not exists (select 1 from sessions s where s.id = q.session and s.turn = q.turn and s.state in ('running', 'waiting'))
+    or exists (select 1 from steps r where r.session = q.session and r.turn = q.turn and r.kind = 'result'
+        and json_extract(r.body, '$.call_id') = q.call))
+order by q.created_at limit :limit
 
 -- name: close
 update questions set closed_at = :now where id = :id
