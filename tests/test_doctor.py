@@ -70,7 +70,7 @@ def test_each_check_is_documented_and_there_are_many(config: Config, capsys: pyt
         own = {*sections["Every platform"], *sections[kind.capitalize()]}
         told |= {id.replace("NAME", kind, 1).replace("ROOM", "77") for id in own}
     told = {id.replace("model.NAME", "model.default") for id in told}
-    assert set(found) == told
+    assert set(found) == told - {"mcp.NAME"}, "no tool server is configured here"
     assert len(found) == len(set(found)) >= 75
 
 

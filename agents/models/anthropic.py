@@ -25,6 +25,7 @@ from urllib.parse import quote
 from agents.models.anthropic_wire import Answer, body
 from agents.models.base import ContextTooLong, Event, ModelError, ModelRefused, ModelUnavailable, Request
 from agents.models.failures import context_told, failure, limit_told, retry_after, shortened
+from agents.models.memory import give_back
 from agents.models.settings import ModelSettings
 
 if TYPE_CHECKING:  # the library itself is imported late
@@ -189,6 +190,7 @@ def _open(settings: ModelSettings) -> anthropic.AsyncAnthropic:
     import anthropic
     import httpx2
 
+    give_back()
     # Waiting for a connection of the pool is part of connecting; an answer may be silent, writing may not.
     connect = settings.connect_timeout_seconds
     timeout = httpx2.Timeout(settings.idle_timeout_seconds, connect=connect, pool=2 * connect)

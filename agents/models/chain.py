@@ -115,7 +115,7 @@ class ModelChain:
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._links = {name: _Link(name=name, settings=settings[name], model=models[name]) for name in settings}
-        self._prices = prices or Prices()
+        self._prices = prices or Prices(each.base_url for each in settings.values() if each.base_url is not None)
         self._clock = clock
         self._sleep = sleep
         self._jitter = jitter

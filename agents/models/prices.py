@@ -4,6 +4,8 @@ The list's library takes a third of a second to import and as much again for its
 done in a thread, on `load` or when the first call is finished. Cached tokens are priced as such. A model
 that nobody has a price for costs 0.0, is marked as not known, and is named in the log once.
 
+Of the list only the providers that can be asked are kept: the whole of it takes 23 MB, most of it for others.
+
 Its `input_tokens` include the cached ones, ours (as Anthropic's) do not.
 """
 
@@ -12,14 +14,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import sys
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
-from types import ModuleType
 from typing import Any, Literal
 
 from agents.models.base import Usage
-from agents.models.settings import ModelSettings, Price
+from agents.models.memory import give_back
+from agents.models.settings import HOSTED_HOSTS, ModelSettings, Price
 
 KEPT_SECONDS = 3600.0
 """How long a price is kept: some change on a day."""
@@ -37,11 +41,26 @@ _FREE = Cost(usd=0.0, known=True)
 _UNKNOWN = Cost(usd=0.0, known=False)
 
 
-class Prices:
-    """The price list. One for all models."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _List:
+    """What is kept of genai-prices: its snapshot of some providers, and its word for what was used."""
 
-    def __init__(self) -> None:
-        self._library: Any = None
+    snapshot: Any
+    usage: Any
+
+    def find(
+        self, usage: Any, reference: str, *, provider_id: str | None = None, provider_api_url: str | None = None
+    ) -> Any:
+        """The price of this usage. Raises LookupError."""
+        return self.snapshot.calc(usage, reference, provider_id, provider_api_url, None)
+
+
+class Prices:
+    """The price list. One for all models; `addresses` are those of the configured servers."""
+
+    def __init__(self, addresses: Iterable[str] = ()) -> None:
+        self._addresses = tuple(addresses)
+        self._library: _List | None = None
         self._loading = asyncio.Lock()
         self._unknown: set[str] = set()
         self._windows: dict[tuple[str, str], int | None] = {}
@@ -51,7 +70,7 @@ class Prices:
         """Import the list, in a thread. Without it only configured prices count."""
         async with self._loading:
             if self._library is None:
-                self._library = await asyncio.to_thread(_import_list)
+                self._library = await asyncio.to_thread(_import_list, self._addresses)
 
     async def cost(self, settings: ModelSettings, model: str, usage: Usage) -> Cost:
         """What a finished call cost. `model` is the id that the provider answered with."""
@@ -91,9 +110,7 @@ class Prices:
         assert self._library is not None
         try:
             # One token's price names the model, and the model has its context.
-            found = self._library.calc_price(
-                self._library.Usage(input_tokens=1), settings.model, provider_id=settings.kind
-            )
+            found = self._library.find(self._library.usage(input_tokens=1), settings.model, provider_id=settings.kind)
         except LookupError:
             return None
         window: int | None = found.model.context_window
@@ -106,9 +123,10 @@ class Prices:
         kept = self._flat.get(key)
         if kept is not None and time.monotonic() < kept[0]:
             return _configured(kept[1], usage)
+        assert self._library is not None
         for where in _providers(settings):
             try:
-                found = self._library.calc_price(_counted(self._library, usage), reference, **where)
+                found = self._library.find(_counted(self._library, usage), reference, **where)
             except (LookupError, ValueError):
                 continue
             flat = _flat_price(found.model_price)
@@ -118,8 +136,8 @@ class Prices:
         return None
 
 
-def _counted(library: Any, usage: Usage) -> Any:
-    return library.Usage(
+def _counted(library: _List, usage: Usage) -> Any:
+    return library.usage(
         input_tokens=usage.input_tokens + usage.cache_read_tokens + usage.cache_write_tokens,
         cache_read_tokens=usage.cache_read_tokens,
         cache_write_tokens=usage.cache_write_tokens,
@@ -159,10 +177,23 @@ def _configured(price: Price, usage: Usage) -> float:
     ) / 1_000_000
 
 
-def _import_list() -> ModuleType:
+def _import_list(addresses: Iterable[str]) -> _List:
     import genai_prices
+    from genai_prices import data, data_snapshot
 
-    # The first look-up builds the list; let it happen here, in the thread.
-    with contextlib.suppress(LookupError):
-        genai_prices.calc_price(genai_prices.Usage(input_tokens=1), "claude-sonnet-4-5", provider_id="anthropic")
-    return genai_prices
+    every = data_snapshot.DataSnapshot(providers=data.providers, from_auto_update=False)
+    kept: dict[str, Any] = {}
+    for provider_id, address in [*((kind, None) for kind in HOSTED_HOSTS), *((None, address) for address in addresses)]:
+        with contextlib.suppress(LookupError):
+            provider = every.find_provider(None, provider_id, address)
+            kept[provider.id] = provider
+    for provider in [*kept.values()]:  # a gateway's prices are partly those of whom it passes on
+        for other in provider.fallback_model_providers or ():
+            with contextlib.suppress(LookupError):
+                kept[other] = every.find_provider(None, other, None)
+    snapshot = data_snapshot.DataSnapshot(providers=[*kept.values()], from_auto_update=False)
+    sys.modules.pop(data.__name__, None)
+    vars(genai_prices).pop("data", None)
+    del every, data
+    give_back()
+    return _List(snapshot=snapshot, usage=genai_prices.Usage)

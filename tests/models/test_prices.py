@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytest
@@ -71,3 +72,17 @@ async def test_the_list_knows_contexts() -> None:
     await prices.load()
     assert prices.context_tokens(settings()) == 1_000_000
     assert prices.context_tokens(settings(model="homemade")) is None
+
+
+async def test_of_the_list_only_the_providers_that_can_be_asked_stay_in_memory() -> None:
+    gateway = settings(kind="openai", model="anthropic/claude-sonnet-4.5", base_url="https://openrouter.ai/api/v1")
+    prices = Prices([str(gateway.base_url)])
+    await prices.load()
+    assert "genai_prices.data" not in sys.modules
+    assert prices._library is not None
+    kept = {provider.id for provider in prices._library.snapshot.providers}
+    assert {"anthropic", "openai", "openrouter"} <= kept
+    assert len(kept) < 10
+    assert (await prices.cost(gateway, gateway.model, Usage(input_tokens=1000))).usd == pytest.approx(0.003)
+    without = await Prices().cost(gateway, gateway.model, Usage(input_tokens=MILLION))
+    assert not without.known
