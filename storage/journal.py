@@ -118,6 +118,8 @@ class SqliteJournal:
                 _rest(tx, row, Move.PARK, now, turn=claim.turn, wake_at=to_us(park_until))
                 return None
             tx.execute(SQL["end_turn_row"], {"id": claim.turn, "now": to_us(now), "outcome": outcome.value})
+            if outcome is not Outcome.DONE:
+                _note_end(tx, row, claim, outcome, now)
             unread = outcome is Outcome.DONE and _waiting(tx, claim.session)  # a run ends when nothing waits for it
             if row["mode"] == "run" and outcome in ENDED_BY and not unread:
                 told = finish(tx, row, ENDED_BY[outcome], result or "", now, handed)
@@ -361,6 +363,19 @@ def _write(
             )
     for message in say:
         outbox.enqueue(tx, message, session=claim.session, turn=claim.turn, now=now)
+
+
+def _note_end(tx: sqlite3.Connection, row: sqlite3.Row, claim: Claim, outcome: Outcome, now: datetime) -> None:
+    """A turn that was stopped, or ended by a limit or a failure, is a decision of the runtime."""
+    audit.append(
+        tx,
+        at=now,
+        actor=f"session:{claim.session}",
+        action="turn",
+        resource=row["label"],
+        session=claim.session,
+        detail={"outcome": outcome.value, "turn": claim.turn},
+    )
 
 
 def _account_for(tx: sqlite3.Connection, row: sqlite3.Row, step: NewStep, now: datetime, day: str) -> None:

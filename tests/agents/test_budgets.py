@@ -41,6 +41,8 @@ async def test_no_call_is_made_once_the_money_is_used_up(tmp_path: Path, bound: 
         await here.at_rest()
         assert await calls(here, session) == 1, "the second call was not made"
         assert bound in (await here.said())[-1]
+        audited = await here.query("select json_extract(detail, '$.outcome') from audit where action = 'turn'")
+        assert [row[0] for row in audited] == ["over_budget"]
 
 
 @pytest.mark.requirement("P9")
