@@ -232,7 +232,8 @@ class SlackChannel:
                 await asyncio.sleep(DOUBT_SECONDS)
                 self._doubted.set()
             else:
-                self._be(ChannelState.CONNECTED, "")
+                if self._health.state is ChannelState.DOWN:
+                    self._be(ChannelState.CONNECTED, "")
                 await asyncio.sleep(DOUBT_SECONDS)
 
     async def _look_up_name(self, user: str) -> str:
