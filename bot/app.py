@@ -171,7 +171,7 @@ class Application:
                 finish_live=self.showing.presence.finish,
             )
         )
-        wiring.connect(notify=self.courier.notify, gone=watching.ended)
+        wiring.connect(notify=lambda lane: self.courier.notify(self.rooms.lane(lane)), gone=watching.ended)
 
         # what thinks
         team = Team(

@@ -63,6 +63,10 @@ class MovedRooms:
         room = self._now.get(where.in_room) if self._now else None
         return where if room is None else replace(where, room=room.room)
 
+    def lane(self, key: str) -> str:
+        """Where what is addressed to this place waits: as `place`, of a place's text form."""
+        return self.place(ThreadRef.parse(key)).key if self._now else key
+
     def heard(self, event: Inbound) -> Inbound:
         """The event where it belongs now. News of a move stays where the platform told it."""
         where = self.place(event.where)

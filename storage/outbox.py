@@ -46,7 +46,7 @@ def enqueue(
     tx: sqlite3.Connection, message: Outbound, *, session: str | None = None, turn: str | None = None, now: datetime
 ) -> bool:
     """Put a message into the outbox. False when its key is known: it is not said again."""
-    place = _open_by_now(tx, message.to)
+    place = _by_now(tx, message.to)
     return _insert(
         tx,
         key=message.key,
@@ -106,7 +106,7 @@ class SqliteOutbox:
 
     async def place_of(self, lane: str) -> str | None:
         place = ThreadRef.parse(lane)
-        return await self._database.read(lambda tx: _open_by_now(tx, place))
+        return await self._database.read(lambda tx: _by_now(tx, place))
 
     async def take(self, delivery: Delivery, parts: Sequence[Outbound], now: datetime) -> Delivery | None:
         text = shapes.parts_text(delivery.message, parts) if parts else None
@@ -236,10 +236,12 @@ def _insert(
     return tx.execute(SQL["enqueue"], values).rowcount > 0
 
 
-def _open_by_now(tx: sqlite3.Connection, place: ThreadRef) -> str:
-    """A placeholder's thread, when it has been opened since; any other place is itself."""
+def _by_now(tx: sqlite3.Connection, place: ThreadRef) -> str:
+    """Where what is addressed to this place goes: a turn may still name a placeholder whose thread has been opened
+    since, or a room by the id that it had when the turn began."""
     if place.thread is None or not place.thread.startswith("+"):
-        return place.key
+        moved = tx.execute(SQL["moved_to"], {"room": place.in_room.key}).fetchone()
+        return place.key if moved is None else replace(place, room=ThreadRef.parse(moved["moved_to"]).room).key
     homes = tx.execute(SQL["homes"], {"session": place.thread[1:]}).fetchone()
     if homes is None:
         return place.key

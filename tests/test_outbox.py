@@ -135,6 +135,9 @@ async def test_a_room_that_moves_takes_everything_along(outbox: SqliteOutbox, da
     assert sorted(await outbox.move_room(group, "-1001")) == [moved, report]
     assert await outbox.move_room(group, "-1001") == []
     assert sorted(await outbox.lanes()) == sorted([moved, report, neighbour.key])
+    await outbox.put(out("late", to=topic), session="s1", now=NOW)  # of a turn that began before
+    late = await database.read(lambda tx: tx.execute("select lane from deliveries where key = 'late'").fetchone())
+    assert late["lane"] == moved
     assert await database.read(lambda tx: [row[0] for row in tx.execute("select place from places")]) == [moved]
     [session] = await database.read(lambda tx: tx.execute("select home, answer_to from sessions").fetchall())
     [bound] = await database.read(lambda tx: tx.execute("select place from bindings").fetchall())

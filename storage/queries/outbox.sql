@@ -198,6 +198,9 @@ where home = :old or answer_to = :old
 -- name: moved_rooms
 select room, moved_to from moved_rooms
 
+-- name: moved_to
+select moved_to from moved_rooms where room = :room
+
 -- name: moved_before
 update moved_rooms set moved_to = :place where moved_to = :old
 
