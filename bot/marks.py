@@ -151,7 +151,7 @@ class Marks:
                 left = (each.posted_at + PATIENCE - self._clock()).total_seconds()
                 if left > 0 and (each.wanted is Mark.WAITING or each.reply is not None):
                     early.append(left)
-                elif each.wanted is not each.shown:
+                elif each.wanted is not each.shown or each.wanted is None:
                     await self._show(each)
             if early:
                 await _changed_or(changed, min(early))
