@@ -24,15 +24,22 @@ UNKNOWN_INTERACTION = 10062
 ALREADY_ANSWERED = 40060
 INVALID_WEBHOOK_TOKEN = 50027
 THREAD_ARCHIVED = 50083
+MAY_NOT_REPLY = 160002
 THREAD_EXISTS = 160004
 TAG_NEEDED = 40067
 
-_TRY_AGAIN = frozenset({20016, 20022, 20028, 20029, 30046, 40004, 130000})  # slowmode, write and edit limits, overload
+# slowmode, limits of writing, of edits and of opening direct messages, overload
+_TRY_AGAIN = frozenset({20016, 20022, 20028, 20029, 30046, 40003, 40004, 40062, 130000})
 _NO_THREADS = frozenset({50024, 50068})  # not for this type of channel, invalid message type
+_NO_TAG = (
+    "posts in this forum need a tag, and it has none that anybody may apply: add one, or let the bot manage threads"
+)
 _ADVICE = {
     10003: "the channel does not exist, or the bot cannot see it",
     10008: "the message does not exist any more",
     10013: "there is no such user",
+    40066: _NO_TAG,
+    40067: _NO_TAG,
     50001: "the bot may not see this channel: give its role the permission View Channel there",
     50007: "this person does not take direct messages from the bot",
     50013: "the bot lacks a permission in this channel: Send Messages, Send Messages in Threads, Attach Files, "
@@ -40,6 +47,8 @@ _ADVICE = {
     50083: "the thread is archived: somebody has to open it again, and a moderator when it is locked",
     50278: "this person is in no server with the bot any more",
     160005: "the thread is locked: a moderator has to unlock it, or let the bot manage threads",
+    200000: "the server's automatic moderation blocked the text",
+    240000: "Discord's filter of harmful links blocked the text",
     160006: "the server has as many active threads as Discord allows: archive some",
 }
 

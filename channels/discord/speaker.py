@@ -168,13 +168,19 @@ class Speaker:
         try:
             return await self._rest.request(route, **_encoded(body, files), urgent=part.control)
         except discord.HTTPException as error:
-            if error.code != errors.THREAD_ARCHIVED:
+            if error.code == errors.MAY_NOT_REPLY and body.pop("message_reference", None) is not None:
+                pass  # it may not read the history, and so not point into it; what it has to say it may say
+            elif error.code == errors.THREAD_ARCHIVED:
+                await self._bring_back(room, error)
+            else:
                 raise
-            try:
-                await self._rest.edit_channel(room, archived=False)
-            except discord.Forbidden:
-                raise error from None  # that it is archived is what a person has to know
-            return await self._rest.request(route, **_encoded(body, files), urgent=part.control)
+        return await self._rest.request(route, **_encoded(body, files), urgent=part.control)
+
+    async def _bring_back(self, thread: str, archived: discord.HTTPException) -> None:
+        try:
+            await self._rest.edit_channel(thread, archived=False)
+        except discord.Forbidden:
+            raise archived from None  # that it is archived is what a person has to know
 
     async def _answer(
         self, part: Outbound, handle: AnswerHandle, body: Mapping[str, Any], files: Sequence[discord.File]

@@ -127,6 +127,14 @@ async def test_a_reply_to_a_message_that_is_gone_is_still_said(discord: DiscordR
     assert await shown(discord, discord.room) == ["hello"]
 
 
+async def test_what_may_not_be_a_reply_is_said_without_being_one(discord: DiscordRig) -> None:
+    asked = await discord.says(discord.room, "question")
+    discord.server.world.may_not_read_history.add(discord.room.room)
+    await discord.channel.send(saying(discord.room, "answer", reply_to=asked))
+    said = discord.server.world.messages[discord.room.room][-1]
+    assert (said["content"], said.get("message_reference")) == ("answer", None)
+
+
 async def test_a_long_text_is_a_beginning_and_a_file(discord: DiscordRig) -> None:
     text = "\n\n".join(f"Paragraph {number}. " + "word " * 100 for number in range(30))
     (only,) = discord.channel.split(saying(discord.room, text))
@@ -241,7 +249,7 @@ async def test_a_post_in_a_forum_that_wants_tags_has_one_that_anybody_may_apply(
     world = discord.server.world
     forum = ThreadRef(channel=NAME, space=world.guild_id, room=world.forum)
     world.channels[world.forum] |= {"flags": 1 << 4, "available_tags": [{"id": "7", "name": "mine", "moderated": True}]}
-    with pytest.raises(Rejected, match="tag is required"):
+    with pytest.raises(Rejected, match="need a tag"):
         await discord.channel.open_thread(OpenThread(key=DeliveryKey("t"), room=forum, title="x"))
     world.channels[world.forum]["available_tags"].append({"id": "8", "name": "any", "moderated": False})
     post = await discord.channel.open_thread(OpenThread(key=DeliveryKey("t"), room=forum, title="x"))

@@ -261,6 +261,8 @@ class Rest:
             if known is not None and time.monotonic() - known[0] < _NONCE_SECONDS:
                 return known[1]
         reference = body.get("message_reference")
+        if reference is not None and self._history_closed(channel):
+            raise Refusal(400, 160002, "Cannot reply without permission to read message history")
         if reference is not None and reference.get("fail_if_not_exists", True):
             ids = {message["id"] for message in self._world.messages[channel["id"]]}
             if reference["message_id"] not in ids:
