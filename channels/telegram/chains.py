@@ -8,6 +8,7 @@ numbers no chains, so it has no threads. Pure.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from channels.base import ThreadRef
 from channels.telegram.payloads import Chat, Message, Update
@@ -35,13 +36,13 @@ class Chains:
     """The chains that are threads, and which chain the newest messages are in."""
 
     def __init__(self) -> None:
-        self._threads: set[ThreadRef] = set()
-        self._flat: set[str] = set()
+        self._threads: dict[ThreadRef, None] = {}
+        self._flat: dict[str, None] = {}
         self._chain_of: dict[tuple[str, str], int] = {}  # (room, message)
 
     def know(self, places: Iterable[ThreadRef]) -> None:
         """Those among these places that are chains have sessions."""
-        self._threads.update(place for place in places if root_of(place) is not None)
+        self._threads |= dict.fromkeys(place for place in places if root_of(place) is not None)
 
     def note(self, updates: Sequence[Update]) -> None:
         """Remember which chains these messages are in (one may begin a session), and which rooms have no topics."""
@@ -51,13 +52,13 @@ class Chains:
                 continue
             room = str(message.chat.id)
             if _is_flat(message.chat):
-                self._flat.add(room)
+                self._flat[room] = None
             else:
-                self._flat.discard(room)
+                self._flat.pop(room, None)
             if (root := _numbered(message)) is not None:
                 self._chain_of[room, str(message.message_id)] = root
-        for oldest in list(self._chain_of)[: max(0, len(self._chain_of) - _KEPT)]:
-            del self._chain_of[oldest]
+        for known in (self._chain_of, self._flat, self._threads):
+            _forget_oldest(known)
 
     def has_no_topics(self, room: ThreadRef) -> bool:
         """As far as the newest message there tells."""
@@ -66,7 +67,7 @@ class Chains:
     def under(self, room: ThreadRef, message_id: str) -> ThreadRef:
         """The chain that an answer to this message is in. From now on it is a thread."""
         chain = in_chain(room, self._chain_of.get((room.room, message_id), message_id))
-        self._threads.add(chain)
+        self._threads[chain] = None
         return chain
 
     def thread_of(self, message: Message, room: ThreadRef) -> ThreadRef | None:
@@ -78,6 +79,11 @@ class Chains:
 
 def _numbered(message: Message) -> int | None:
     return message.message_thread_id if _is_flat(message.chat) and not message.is_topic_message else None
+
+
+def _forget_oldest(known: dict[Any, Any]) -> None:
+    while len(known) > _KEPT:
+        del known[next(iter(known))]
 
 
 def _is_flat(chat: Chat) -> bool:

@@ -97,7 +97,7 @@ def _letters_of(text: str) -> Counter[str]:
 def _document(draw: random.Random, seed: int) -> str:
     if seed < len(_ODD):
         return _ODD[seed]
-    blocks = [draw.choice(_BLOCKS)(draw) for _ in range(draw.randint(1, 4))]
+    blocks = [draw.choice(_BLOCKS)(draw) for _ in range(draw.randint(1, 3))]
     if seed % 25 == 0:  # some are long
         blocks *= 6
     return draw.choice(("\n\n", "\n\n", "\n")).join(blocks)
@@ -149,7 +149,7 @@ def _numbers(draw: random.Random) -> str:
 
 def _fence(draw: random.Random) -> str:
     mark = draw.choice(("```", "~~~", "````"))
-    lines = [_say(draw, 0, 12) + draw.choice(("", " ``", " **x**", "\t")) for _ in range(draw.randint(0, 40))]
+    lines = [_say(draw, 0, 12) + draw.choice(("", " ``", " **x**", "\t")) for _ in range(draw.randint(0, 25))]
     return "\n".join([mark + draw.choice(_LANGUAGES), *lines, mark])
 
 
@@ -161,7 +161,7 @@ def _table(draw: random.Random) -> str:
             (_say(draw, 0, 3), f"**{_say(draw, 1, 2)}**", "`a`", "[l](https://example.org)", "")
         ).replace("|", "/")
 
-    rows = ["| " + " | ".join(cell() for _ in range(columns)) + " |" for _ in range(draw.randint(1, 15))]
+    rows = ["| " + " | ".join(cell() for _ in range(columns)) + " |" for _ in range(draw.randint(1, 10))]
     return "\n".join([rows[0], "|" + draw.choice((" --- |", ":-:|", "---:|")) * columns, *rows[1:]])
 
 
