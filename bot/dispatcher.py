@@ -304,8 +304,10 @@ class Dispatcher:
         kept = await self._kept(event)
         if self._queues.overtaken(stored):
             self._parts.marks.refused(event.where, event.message_id)
-            if self._seldom.says(f"overtaken:{event.where.key}", self._parts.clock()):
-                text = "What was written before the /kill and not read yet is not taken up: send it again if it counts."
+            if self._seldom.says(f"overtaken:{event.where.key} {event.sender.account}", self._parts.clock()):
+                text = (
+                    "What you wrote before the /kill and nobody had read is not taken up: send it again if it counts."
+                )
                 await self._reply(stored, text)
             await self._parts.inbox.mark(stored.n, "refused", "a /kill went ahead of it")
             return

@@ -19,7 +19,7 @@ from itertools import count
 import structlog
 
 from bot.router import command_in
-from channels.base import Inbound, Kind
+from channels.base import Account, Inbound, Kind
 from storage.database import StorageError
 from storage.inbox import Inbox, Stored
 
@@ -48,7 +48,7 @@ class EventQueues:
         self._places: dict[str, deque[Stored]] = {}
         self._group: asyncio.TaskGroup | None = None
         self._led: dict[str, str] = {}  # places whose events wait in another's queue
-        self._overtaken: dict[str, int] = {}  # by place, the number of the last /kill that went ahead
+        self._ahead: dict[str, dict[Account, int]] = {}  # by place and person, the last /kill that went ahead
         self._held: set[int] = set()
         self._behind = asyncio.Event()  # events wait in the inbox that are not in memory
         self._decided = asyncio.Event()
@@ -68,8 +68,10 @@ class EventQueues:
                 self._take(stored)
 
     def overtaken(self, stored: Stored) -> bool:
-        """Whether a /kill that was given after this in its place has gone ahead of it."""
-        return stored.n < self._overtaken.get(self._queue_of(stored.event), 0)
+        """Whether a /kill that the same person gave later in the same place has gone ahead of this. Nobody cancels
+        what others wrote."""
+        ahead = self._ahead.get(self._queue_of(stored.event), {})
+        return stored.n < ahead.get(stored.event.sender.account, 0)
 
     async def run(self) -> None:
         """Take up what a former run left, then serve until cancelled."""
@@ -130,7 +132,7 @@ class EventQueues:
             return
         queue.remove(stored)
         if _command(stored.event) == "kill":
-            self._overtaken[place] = stored.n
+            self._ahead.setdefault(place, {})[stored.event.sender.account] = stored.n
         self._group.create_task(self._handle_one(stored), name=f"dispatch-ahead-{place}")
 
     async def _handle_one(self, stored: Stored) -> None:
@@ -153,7 +155,7 @@ class EventQueues:
                 await self._handle_one(queue.popleft())
         finally:
             del self._places[place]
-            self._overtaken.pop(place, None)
+            self._ahead.pop(place, None)
             self._led = {led: by for led, by in self._led.items() if by != place} if self._led else self._led
 
     async def _handle_safely(self, stored: Stored) -> None:

@@ -148,7 +148,7 @@ async def test_a_kill_waits_for_no_file_and_what_it_went_ahead_of_begins_nothing
         await threadmill.command(screen, home, "/kill", "Killed assistant-1")
         assert time.monotonic() - asked < 2.5
         fetched.set()
-        await threadmill.shows(screen, home, "written before the /kill")
+        await threadmill.shows(screen, home, "wrote before the /kill")
         refused = "select count(*) from inbox where state = 'refused' and decision like 'a /kill went ahead%'"
         await threadmill.settled()
         assert await threadmill.rows(refused) == [(2,)]
@@ -156,6 +156,16 @@ async def test_a_kill_waits_for_no_file_and_what_it_went_ahead_of_begins_nothing
         assert await threadmill.rows("select label, ended from sessions") == [("assistant-1", "killed")]
         screen.says(home, "say After it")
         await threadmill.shows(screen, home, "After it")
+
+
+async def test_a_strangers_kill_cancels_nothing_that_others_wrote(tmp_path: Path) -> None:
+    async with discord() as screen, running(write_config(tmp_path, [screen]), [screen]) as threadmill:
+        world = screen.world
+        screen.server.faults.files_wait_for = fetched = asyncio.Event()
+        world.says(world.room, "say Ada is answered", attachments=[world.attach(world.room, "large.bin", b"x")])
+        await threadmill.command(screen, screen.room, "/kill", "do not know you", by=EVES)
+        fetched.set()
+        await threadmill.shows(screen, await threadmill.home_of("assistant-1"), "Ada is answered")
 
 
 @pytest.mark.requirement("P5")
