@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agents.base import MailKey, MailKind, NewMail, Session, State, StepKind
-from tests.agents.world import HOME, World, profiles, world
+from tests.agents.world import ADA, HOME, World, profiles, world
 
 SEND = "tool sessions_send " + json.dumps({"session": "alpha", "message": "say It is blue", "timeout_seconds": 60})
 ALPHA = 'tool sessions_spawn {"agent": "researcher", "task": "say Ready", "label": "alpha", "mode": "session"}'
@@ -195,3 +195,27 @@ async def test_a_note_of_an_agent_is_no_person_who_begins_anew(tmp_path: Path) -
         assert any("max_hops is 2" in text for text in await results(here, session))
         audited = await here.query("select action from audit where action in ('steer', 'message') order by n")
         assert [row["action"] for row in audited] == ["steer", "message"]
+
+
+async def test_a_person_who_joins_a_running_turn_begins_the_chain_anew(tmp_path: Path) -> None:
+    async with world(tmp_path, agents=profiles(max_hops=1)) as here:
+        session = await with_alpha(here)
+        alpha = await here.sessions.find("alpha")
+        begun = "select 1 from turns where session = ? and hops = 1 and ended_at is null"
+        for noted in (False, True):
+            await here.says(f"send alpha: (wait 200ms then agents then say {noted})")
+            await here.until(lambda: here.query(begun, alpha.id))
+            note = NewMail(
+                key=MailKey(f"note{noted}"),
+                session=alpha.id,
+                kind=MailKind.STEER if noted else MailKind.NOTICE,
+                text=f"send {session.id}: thanks" if noted else "something changed",
+                sender=ADA,
+                sender_name="Ada",
+            )
+            await here.team.post(note)
+            await here.at_rest()
+            turns = await here.query("select hops from turns where session = ? order by started_at", alpha.id)
+            assert turns[-1]["hops"] == (0 if noted else 1)
+        sent = await here.query("select hops from mail where from_session = ? and kind = 'agent'", alpha.id)
+        assert [row["hops"] for row in sent] == [1]
