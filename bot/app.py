@@ -19,6 +19,7 @@ import structlog
 
 from agents.engine import EmbeddedEngine
 from agents.models.chain import ModelChain, build
+from agents.processes import end_orphans
 from agents.team import Team
 from bot.asking import AnswerDesk
 from bot.attachments import AttachmentKeeper
@@ -331,6 +332,8 @@ class Application:
     async def start(self, group: asyncio.TaskGroup) -> None:
         """Take up what a former run left, and serve in `group` until cancelled."""
         await self._files.sweep()
+        if ended := await asyncio.to_thread(end_orphans):
+            log.warning("ended processes of tools that a crash had left", processes=ended)
         group.create_task(self.engine.run(self.runner.activate), name="engine")
         group.create_task(self.courier.run(), name="courier")
         group.create_task(self.connections.run(lambda name: self._intakes[name]), name="channels")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from agents.processes import end_all, new_mark
+from agents.processes import end_all, end_orphans, new_mark
 
 # A child of its own session, a daemon that forked twice and whose parent is gone, and a grandchild without the mark.
 TREE = """
@@ -52,3 +52,30 @@ async def test_a_process_ends_with_children_that_left_its_group_its_session_and_
     assert other.returncode is None, "what is not its own lives on"
     other.kill()
     await other.wait()
+
+
+LEAVES = """
+import subprocess, sys
+from agents.processes import new_mark
+left = subprocess.Popen(["sleep", "60"], env=new_mark(), start_new_session=True)
+print(left.pid, flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.requirement("P4")
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+async def test_what_a_killed_threadmill_left_is_ended_by_the_next_and_what_a_living_one_runs_is_not() -> None:
+    pipe = asyncio.subprocess.PIPE
+    owner = await asyncio.create_subprocess_exec(sys.executable, "-c", LEAVES, stdin=pipe, stdout=pipe)
+    assert owner.stdout is not None
+    left = int(await owner.stdout.readline())
+    end_orphans()
+    assert alive(left), "its Threadmill lives"
+    owner.kill()
+    await owner.wait()
+    assert alive(left)
+    assert end_orphans() >= 1
+    async with asyncio.timeout(2):
+        while alive(left):  # noqa: ASYNC110 - the system takes a moment
+            await asyncio.sleep(0.01)
