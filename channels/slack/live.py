@@ -183,6 +183,8 @@ class LiveMessage:
             chunks = [*cards, *_said(harmless(part))]
             if not self._status.has_stop(self._place):
                 chunks.append({"type": "blocks", "blocks": [actions((STOP,))]})
+            if not chunks:
+                return True  # not a whole word yet: the status is sign enough, an empty message would be none
             self._ts = await screen.start(self._place, self._asker or "", chunks)
             if self._ts is not None:
                 self._begun, self._streaming, self._sent, self._task = now, True, harmless(part), task

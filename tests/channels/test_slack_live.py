@@ -65,6 +65,19 @@ async def test_a_stream_grows_and_becomes_the_delivered_message(slack: SlackRig,
     assert "chat.delete" not in [method for method, _ in slack.slack.calls]
 
 
+async def test_no_empty_message_is_shown_before_there_is_a_whole_word(slack: SlackRig, thread: ThreadRef):
+    await slack.channel.typing(thread)
+    live = await slack.channel.live(thread)
+    await live.update("It", "")
+    for _ in range(20):  # the painter looks at it
+        await asyncio.sleep(0)
+    await live.update("It works", "")
+    await slack.slack.until(lambda: preview(slack)["text"] == "It ")
+    [begun] = [arguments for method, arguments in slack.slack.calls if method == "chat.startStream"]
+    assert "It " in str(begun["chunks"])
+    await live.close()
+
+
 async def test_each_state_of_a_stream_is_a_beginning_of_the_text(slack: SlackRig, thread: ThreadRef):
     live = await slack.channel.live(thread)
     text = " ".join(f"word{number}" for number in range(200)) + " "
