@@ -39,6 +39,8 @@ log = structlog.get_logger("progress")
 PACE_SECONDS = 4.0  # between two edits of one message
 _TICK_SECONDS = 20.0  # while somebody works and nothing else changes: ages grow
 _AGAIN_SECONDS = 15.0  # after a failure
+_LINK_SECONDS = 60.0
+_LINKS = 1_000  # that are remembered
 _TOLD = frozenset({"turn", "tool", "tool_done", "cost", "state", "turn_done", "ended"})
 
 
@@ -47,7 +49,7 @@ class Boards(Protocol):
 
     async def open(self) -> Sequence[DeliveryKey]: ...
     async def board(self, key: DeliveryKey) -> Board | None: ...
-    async def close(self, key: DeliveryKey) -> None: ...
+    async def close(self, key: DeliveryKey) -> bool: ...
 
 
 class Says(Protocol):
@@ -77,7 +79,7 @@ class Progress:
         self._changed: dict[DeliveryKey, asyncio.Event] = {}  # boards that a task looks after
         self._edited: dict[DeliveryKey, float] = {}  # when, by the monotonic clock
         self._fixed: set[DeliveryKey] = set()  # cannot be changed
-        self._links: dict[str, str | None] = {}
+        self._links: dict[str, tuple[str | None, float | None]] = {}  # and when it was asked for
         self._group: asyncio.TaskGroup | None = None
 
     async def run(self) -> None:
@@ -153,15 +155,18 @@ class Progress:
             changed.clear()
             found = await self._boards.board(key)
             if found is None:
-                await self._close(key)
+                await self._boards.close(key)
+                self._forget(key)
                 return
             for session in found.sessions:
                 self._remember(session.id, key)
             pause = await self._show(found, await self._text(found))
             if pause is None:
                 if progress.over(found.sessions):
-                    await self._close(key)
-                    return
+                    if await self._boards.close(key) and not changed.is_set():
+                        self._forget(key)
+                        return
+                    continue  # one more was spawned in this instant
                 if not any(map(progress.at_work, found.sessions)) and not changed.is_set():
                     return  # until something is told
                 await _changed_or(changed, _TICK_SECONDS)
@@ -200,18 +205,21 @@ class Progress:
         return progress.board(found.sessions, self._clock(), doing=self._doing, link=links.get)
 
     async def _link(self, home: ThreadRef | None) -> str | None:
+        """The address of a child's thread. Where there is none now, it is asked for again a minute later."""
         if home is None or home.thread is None or home.thread.startswith("+"):
             return None
-        if self._links.get(home.key) is None:
-            channel = self._channel(home.channel)
-            if len(self._links) > 1_000:
-                self._links.clear()
-            self._links[home.key] = await channel.link(home) if channel is not None else None
-        return self._links[home.key]
-
-    async def _close(self, key: DeliveryKey) -> None:
-        await self._boards.close(key)
-        self._forget(key)
+        now = time.monotonic()
+        link, asked = self._links.get(home.key, (None, None))
+        if asked is not None and (link is not None or now - asked < _LINK_SECONDS):
+            return link
+        channel = self._channel(home.channel)
+        if channel is None:
+            return None
+        if len(self._links) >= _LINKS:
+            self._links.clear()
+        link = await channel.link(home)
+        self._links[home.key] = (link, now)
+        return link
 
 
 async def _changed_or(changed: asyncio.Event, seconds: float) -> None:

@@ -59,9 +59,16 @@ class SqliteBoards:
         """None when its message is not to be had any more: it could not be said, or was deleted."""
         return await self._database.read(lambda tx: _board(tx, key))
 
-    async def close(self, key: DeliveryKey) -> None:
-        """It changes no more."""
-        await self._database.write(lambda tx: tx.execute(SQL["close"], {"key": key}).rowcount)
+    async def close(self, key: DeliveryKey) -> bool:
+        """It changes no more. False when somebody whom it shows lives: then it stays open, unless nobody can see it."""
+
+        def work(tx: sqlite3.Connection) -> bool:
+            lives = tx.execute(SQL["lives"], {"key": key}).fetchone() is not None
+            if not lives or _board(tx, key) is None:
+                tx.execute(SQL["close"], {"key": key})
+            return not lives
+
+        return await self._database.write(work)
 
 
 def _board(tx: sqlite3.Connection, key: DeliveryKey) -> Board | None:

@@ -161,3 +161,17 @@ async def test_a_message_that_somebody_deleted_is_left_alone_and_its_end_is_said
         await it.deliver()
         assert it.platform.edits_tried <= 2
         assert "2 agents have ended" in it.platform.texts()[-1]
+
+
+async def test_a_child_spawned_when_all_others_have_just_ended_is_shown_on_the_same_board(
+    tmp_path: Path,
+) -> None:
+    async with shown(tmp_path, Capability.EDIT) as it:
+        for number in range(5):
+            child = await it.child(f"child-{number}")
+            await it.deliver()
+            await it.until_seen(f"child-{number}")
+            await it.end(child)
+        await it.until_seen("5 agents have ended")
+        await closed(it)
+        assert len(it.platform.texts()) == 1

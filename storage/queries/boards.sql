@@ -7,6 +7,9 @@ insert into boards (key, parent) values (:key, :parent) on conflict (key) do not
 -- name: close
 delete from boards where key = :key
 
+-- name: lives
+select 1 from sessions where board = :key and state <> 'ended' limit 1
+
 -- name: open
 select key from boards
 
