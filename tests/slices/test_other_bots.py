@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,7 @@ async def test_an_echo_is_answered_three_times_and_the_bot_never_hears_itself(sc
             answered = 0
             for number in range(8):
                 robot_says(screen, thread, f"say {talk} echo {number}")
-                await until(_all_decided(threadmill), "it is heard")
+                await until(_decided(threadmill, f"say {talk} echo {number}"), "it is heard")
                 await threadmill.settled()
                 answered += any(f"{talk} echo {number}" in text for text in screen.said(thread))
             assert answered == 3, f"{screen.name}, {talk}"
@@ -39,8 +40,8 @@ async def test_an_echo_is_answered_three_times_and_the_bot_never_hears_itself(sc
         assert await threadmill.rows("select count(*) from sessions") == [(1,)]
 
 
-def _all_decided(threadmill: Running):
+def _decided(threadmill: Running, text: str) -> Callable[[], Awaitable[bool]]:
     async def decided() -> bool:
-        return await threadmill.rows("select count(*) from inbox where state = 'new'") == [(0,)]
+        return await threadmill.rows("select 1 from inbox where text = ? and state <> 'new'", text) == [(1,)]
 
     return decided
