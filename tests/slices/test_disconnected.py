@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import html
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
 import pytest
 
 from bot import connections
+from bot.cli.doctor_channels import connection
 from bot.config import load
+from channels.checks import Result
 from tests.slices.harness import Running, running, write_config
 from tests.slices.screens import PLATFORMS, DiscordScreen, Screen, SlackScreen, TelegramScreen, slack, telegram
 
@@ -62,7 +66,8 @@ async def test_a_revoked_token_is_told_once_and_seen_everywhere_while_running_an
     """Ada's reach begins with the platform that is lost, so that she is told at the next."""
     async with PLATFORMS[kind]() as lost, (slack if kind == "telegram" else telegram)() as other:
         file = write_config(tmp_path, [lost, other])
-        token = load(file, environ={}).channels[lost.name].settings.model_dump().get("token")
+        config = load(file, environ={})
+        token = config.channels[lost.name].settings.model_dump().get("token")
         news = f"{lost.name} is not connected"
 
         async def seen(threadmill: Running, times: int) -> None:
@@ -80,6 +85,11 @@ async def test_a_revoked_token_is_told_once_and_seen_everywhere_while_running_an
             why = health.json()["channels"][lost.name]["detail"]
             assert "token" in why
             assert why in html.unescape(page)
+            web = replace(config.web, port=threadmill.client.base_url.port or 0)
+            checked = await asyncio.to_thread(connection, replace(config, web=web), str(lost.name))
+            assert (checked.result, why in checked.evidence) == (Result.FAILED, True), "doctor says it too"
+            checked = await asyncio.to_thread(connection, replace(config, web=web), str(other.name))
+            assert checked.result is Result.OK
             everything = why + page + str(other.said_anywhere())
             assert token is None or token.get_secret_value() not in everything
 
