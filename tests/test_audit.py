@@ -125,6 +125,7 @@ async def test_two_rows_that_changed_places_are_found(database):
     assert broken.n == 4
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     n=st.integers(1, 6),

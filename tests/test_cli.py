@@ -240,6 +240,7 @@ def test_route_explain_refuses_what_is_not_there(configured: None, capsys: pytes
 # --- init
 
 
+@pytest.mark.slow
 def test_init_without_a_terminal_writes_what_the_options_say(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["init", "--model", "rehearsal", "--timezone", "Europe/Berlin"]) == 0
     config = load(environ={})
@@ -302,6 +303,7 @@ def test_secrets_go_beside_it_for_the_owner_alone(tmp_path: Path) -> None:
 # --- doctor
 
 
+@pytest.mark.slow
 def test_doctor_has_evidence_for_each_check(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["doctor", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)

@@ -697,6 +697,7 @@ def test_cron_expressions_with_a_slip_are_refused(text: str) -> None:
 # --- what it costs
 
 
+@pytest.mark.slow
 def test_loading_imports_nothing_of_a_platform_a_model_or_the_log() -> None:
     program = (
         "import json, sys\nfrom pathlib import Path\nfrom bot.config import load\n"

@@ -154,6 +154,7 @@ class Writer:
             self.text += self.basic(value)
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_whatever_way_a_document_is_written_its_keys_are_found(data: st.DataObject) -> None:

@@ -176,6 +176,7 @@ def test_exit_codes_are_0_fine_1_failed_2_usage_or_configuration(
     assert f"{bad}:2: bot.folder: " in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_listings_print_one_json_document(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = write_config(tmp_path)
     asyncio.run(_run_once(file))
@@ -198,6 +199,7 @@ async def _run_once(file: Path) -> None:
 LISTINGS = ("sessions", "deliveries", "deadletters", "monitors", "audit", "cost")
 
 
+@pytest.mark.slow
 @pytest.mark.requirement("P3")
 async def test_http_answers_as_the_contract_says(tmp_path: Path) -> None:
     async with running(write_config(tmp_path)) as threadmill_at_work:

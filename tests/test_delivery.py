@@ -343,6 +343,7 @@ async def test_a_channel_that_is_not_configured_any_more_leaves_dead_letters(wor
     )
 
 
+@pytest.mark.slow
 @pytest.mark.requirement("P3")
 @pytest.mark.parametrize("error", [ValueError("bug"), UnknownOutcome("lost"), TimeoutError()])
 @pytest.mark.parametrize("shown", [True, False])
@@ -358,6 +359,7 @@ async def test_an_answer_that_is_lost_is_never_doubled_where_nobody_can_find_out
     assert world.ended[0][:2] == ("a", DeliveryState.UNKNOWN)
 
 
+@pytest.mark.slow
 @pytest.mark.requirement("P3")
 @pytest.mark.parametrize("error", [ValueError("bug"), UnknownOutcome("lost")])
 @pytest.mark.parametrize("shown", [True, False])
@@ -374,6 +376,7 @@ async def test_an_answer_that_is_lost_is_found_out(
     assert await world.states() == {"a": "sent", "b": "sent"}
 
 
+@pytest.mark.slow
 async def test_an_adapter_that_always_fails_is_given_up_after_five_tries(world: World, fake: Platform) -> None:
     fake.capabilities = Capability.RECONCILE
     fake.always = lambda place: Trouble(error=KeyError("bug")) if place == HERE.key else None
@@ -384,6 +387,7 @@ async def test_an_adapter_that_always_fails_is_given_up_after_five_tries(world: 
     assert fake.calls == 6
 
 
+@pytest.mark.slow
 async def test_a_text_that_cannot_be_divided_is_tried_five_times_and_was_never_said(
     world: World, fake: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -397,6 +401,7 @@ async def test_a_text_that_cannot_be_divided_is_tried_five_times_and_was_never_s
     assert (await world.states(), fake.calls) == ({"a": "dead"}, 0)
 
 
+@pytest.mark.slow
 async def test_a_listener_that_fails_does_not_repeat_the_message(world: World, fake: Platform) -> None:
     def broken(*_: object) -> None:
         raise RuntimeError("the page is gone")
@@ -408,6 +413,7 @@ async def test_a_listener_that_fails_does_not_repeat_the_message(world: World, f
     assert fake.texts() == ["a", "b"]
 
 
+@pytest.mark.slow
 @pytest.mark.requirement("P3")
 async def test_a_receipt_that_cannot_be_saved_is_saved_later_and_nothing_is_repeated(
     world: World, fake: Platform
@@ -468,6 +474,7 @@ async def test_stopping_does_not_wait_for_ever(world: World, fake: Platform) -> 
 # Parts ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 async def test_the_split_is_fixed_at_the_first_try(world: World, fake: Platform) -> None:
     fake.part_length = 4
     fake.coming = [

@@ -131,6 +131,7 @@ class NoSessions:
         return None
 
 
+@pytest.mark.slow
 @pytest.mark.requirement("P6")
 async def test_a_preview_that_fails_ends_no_other() -> None:
     channel = Broken(BAD, opens=True)

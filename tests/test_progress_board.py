@@ -119,6 +119,7 @@ async def closed(it: Shown) -> None:
     await it.here.until(none_open)
 
 
+@pytest.mark.slow
 async def test_a_place_that_is_busy_gets_the_newest_text_later_and_no_second_message(tmp_path: Path) -> None:
     async with shown(tmp_path, Capability.EDIT) as it:
         children = [await it.child(f"child-{number}") for number in range(10)]
@@ -134,6 +135,7 @@ async def test_a_place_that_is_busy_gets_the_newest_text_later_and_no_second_mes
         assert it.platform.edits_tried <= 6  # ten ends, told one by one, are no ten edits
 
 
+@pytest.mark.slow
 async def test_a_platform_that_cannot_edit_gets_one_message_at_the_beginning_and_one_at_the_end(tmp_path: Path) -> None:
     async with shown(tmp_path, Capability.NONE) as it:
         alpha, beta = await it.child("alpha"), await it.child("beta")
@@ -163,6 +165,7 @@ async def test_a_message_that_somebody_deleted_is_left_alone_and_its_end_is_said
         assert "2 agents have ended" in it.platform.texts()[-1]
 
 
+@pytest.mark.slow
 async def test_a_child_spawned_when_all_others_have_just_ended_is_shown_on_the_same_board(
     tmp_path: Path,
 ) -> None:

@@ -70,6 +70,7 @@ def test_everything_that_is_declared_is_locked() -> None:
     assert declared(groups["installer"]) <= requirements_in(ROOT / "requirements-installer.lock").keys()
 
 
+@pytest.mark.slow
 def test_what_is_installed_fits_together() -> None:
     result = subprocess.run([sys.executable, "-m", "pip", "check"], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout

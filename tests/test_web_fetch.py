@@ -244,6 +244,7 @@ async def test_the_tool_gives_title_address_and_text_and_says_when_it_was_cut(si
         parse(tool, {"url": "http://x", "max_chars": 1})
 
 
+@pytest.mark.slow
 @pytest.mark.requirement("P8")
 async def test_a_page_that_cannot_be_taken_apart_in_time_is_given_up_and_holds_nobody_up(site: Website) -> None:
     attributes = " ".join(f"a{number}=1" for number in range(200_000))  # takes minutes

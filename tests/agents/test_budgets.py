@@ -45,6 +45,7 @@ async def test_no_call_is_made_once_the_money_is_used_up(tmp_path: Path, bound: 
         assert [row[0] for row in audited] == ["over_budget"]
 
 
+@pytest.mark.slow
 @pytest.mark.requirement("P9")
 async def test_a_tree_spends_together_and_is_overspent_by_the_calls_under_way_at_the_most(tmp_path: Path) -> None:
     async with world(tmp_path, agents=profiles(max_children=20)) as here:

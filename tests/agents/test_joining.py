@@ -67,6 +67,7 @@ async def test_a_parent_sees_which_children_failed_and_why_and_goes_on(tmp_path:
         assert len(await read(here, parent)) == 4
 
 
+@pytest.mark.slow
 @pytest.mark.requirement("P3")
 async def test_children_that_end_at_the_same_moment_are_all_told_once_to_a_parent_that_is_busy(tmp_path: Path) -> None:
     async with world(tmp_path, agents=profiles(max_children=50)) as here:
@@ -81,6 +82,7 @@ async def test_children_that_end_at_the_same_moment_are_all_told_once_to_a_paren
         assert {text.split()[0] for text in told} == {f"c{number}" for number in range(20)}
 
 
+@pytest.mark.slow
 @pytest.mark.requirement("P3")
 async def test_a_result_goes_to_the_nearest_one_alive_and_at_last_to_the_person(tmp_path: Path) -> None:
     agents = profiles(max_children=10)

@@ -45,6 +45,7 @@ async def test_a_grandchild_counts_for_the_whole_tree(tmp_path: Path) -> None:
         assert not await here.query("select 1 from sessions where label = 'delta'")
 
 
+@pytest.mark.slow
 @pytest.mark.requirement("P8")
 async def test_sessions_beyond_max_running_wait_for_room_and_are_not_refused(tmp_path: Path) -> None:
     agents = profiles(max_children=50)
@@ -67,6 +68,7 @@ async def test_sessions_beyond_max_running_wait_for_room_and_are_not_refused(tmp
         assert here.runner.room.waiting == 0
 
 
+@pytest.mark.slow
 async def test_a_session_that_waits_for_room_can_be_killed_and_gives_its_place_on(tmp_path: Path) -> None:
     agents = profiles(max_children=50)
     agents["researcher"] = replace(agents["researcher"], max_running=1)

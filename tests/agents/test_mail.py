@@ -45,6 +45,7 @@ async def written(here: World, session: Session, text: str, mode: QueueMode | No
     return inbox
 
 
+@pytest.mark.slow
 @pytest.mark.requirement("P5")
 @pytest.mark.parametrize("kind", [MailKind.STEER, MailKind.NOTICE, MailKind.ANSWER])
 async def test_mail_that_always_joins_interrupts_no_turn(tmp_path: Path, kind: MailKind) -> None:

@@ -46,6 +46,7 @@ async def test_a_sender_that_waits_gets_what_the_turn_that_took_the_message_in_s
         assert "Answer from alpha" in (await here.said())[-1]
 
 
+@pytest.mark.slow
 @pytest.mark.requirement("P3")
 async def test_waiting_for_an_answer_holds_no_task_and_survives_a_restart(tmp_path: Path) -> None:
     slow = SEND.replace("say It is blue", "wait 300ms then say It is blue")
@@ -62,6 +63,7 @@ async def test_waiting_for_an_answer_holds_no_task_and_survives_a_restart(tmp_pa
         assert (await here.get(session)).turns == 2
 
 
+@pytest.mark.slow
 async def test_an_answer_that_comes_too_late_comes_as_a_message_all_the_same(tmp_path: Path) -> None:
     slow = SEND.replace("say It is blue", "wait 400ms then say It is blue")
     async with world(tmp_path) as here:
@@ -197,6 +199,7 @@ async def test_a_note_of_an_agent_is_no_person_who_begins_anew(tmp_path: Path) -
         assert [row["action"] for row in audited] == ["steer", "message"]
 
 
+@pytest.mark.slow
 async def test_a_person_who_joins_a_running_turn_begins_the_chain_anew(tmp_path: Path) -> None:
     async with world(tmp_path, agents=profiles(max_hops=1)) as here:
         session = await with_alpha(here)

@@ -48,6 +48,7 @@ async def test_messages_of_one_thread_are_answered_in_order(tmp_path: Path) -> N
         assert await here.said() == [str(number) for number in range(20)]
 
 
+@pytest.mark.slow
 @pytest.mark.requirement("P5")
 async def test_a_steering_note_joins_the_running_turn_and_skips_calls_that_have_not_begun(tmp_path: Path) -> None:
     async with world(tmp_path) as here:
@@ -93,6 +94,7 @@ async def test_stop_ends_the_turn_at_once_and_keeps_the_session(tmp_path: Path) 
         assert (await here.said())[-1] == "again"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("mode", "turns"), [(QueueMode.STEER, 1), (QueueMode.FOLLOWUP, 4), (QueueMode.COLLECT, 2), (QueueMode.INTERRUPT, 4)]
 )
@@ -151,6 +153,7 @@ async def test_a_childs_result_reaches_its_parent_exactly_once(tmp_path: Path) -
         assert "is done" in results[0]["text"]
 
 
+@pytest.mark.slow
 async def test_a_parent_that_waits_holds_no_task_and_goes_on_when_all_have_ended(tmp_path: Path) -> None:
     async with world(tmp_path) as here:
         await here.says(
@@ -167,6 +170,7 @@ async def test_a_parent_that_waits_holds_no_task_and_goes_on_when_all_have_ended
         assert "all are back" in (await here.said())[-1]
 
 
+@pytest.mark.slow
 async def test_waiting_ends_when_its_time_is_over(tmp_path: Path) -> None:
     async with world(tmp_path) as here:
         parent = await here.says(
@@ -374,6 +378,7 @@ async def test_the_answer_goes_to_where_the_last_message_came_from(tmp_path: Pat
         assert session.owner == ADA
 
 
+@pytest.mark.slow
 async def test_messages_written_one_after_the_other_are_taken_together_where_the_profile_waits(tmp_path: Path) -> None:
     async with world(tmp_path, agents=profiles(debounce_seconds=0.2)) as here:
         session = await here.says("say one")

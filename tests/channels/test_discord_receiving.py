@@ -342,6 +342,7 @@ async def test_a_session_that_cannot_be_resumed_is_begun_anew_and_what_was_misse
     assert [event.text for event in events if event.where == discord.room] == ["elsewhere", "in the room meanwhile"]
 
 
+@pytest.mark.slow
 async def test_a_silent_connection_is_noticed_and_resumed(discord: DiscordRig) -> None:
     await discord.stop()
     gateway, faults = discord.server.gateway, discord.server.faults
@@ -356,6 +357,7 @@ async def test_a_silent_connection_is_noticed_and_resumed(discord: DiscordRig) -
     assert texts(discord.intake) == ["said into the void"]
 
 
+@pytest.mark.slow
 async def test_a_quiet_but_living_connection_stays(discord: DiscordRig) -> None:
     await discord.stop()
     gateway = discord.server.gateway
@@ -369,6 +371,7 @@ async def test_a_quiet_but_living_connection_stays(discord: DiscordRig) -> None:
     assert (gateway.identified, gateway.resumed) == (before + 1, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.requirement("P6")
 async def test_a_first_handshake_that_fails_is_unavailable_and_the_next_run_connects() -> None:
     async with DiscordServer() as server:
@@ -500,6 +503,7 @@ async def test_hundreds_of_threads_are_read_without_breaking_a_limit_or_holding_
     assert texts(discord.intake) == ["1"] * 150 + ["2"] * 150
 
 
+@pytest.mark.slow
 async def test_history_is_tried_again_when_discord_falters(discord: DiscordRig) -> None:
     where = thread_in(discord)
     await discord.says(where, "1")
@@ -632,6 +636,7 @@ async def test_two_channels_of_one_process_may_have_different_base_urls(discord:
         assert (texts(discord.intake), texts(other.intake)) == (["here"], ["there"])
 
 
+@pytest.mark.slow
 async def test_a_long_outage_ends_the_run_and_the_next_one_reads_what_was_missed() -> None:
     async with DiscordServer() as server:
         intake = RecordingIntake()

@@ -157,6 +157,7 @@ _BLOCK = st.one_of(
 _DOCUMENT = st.lists(_BLOCK, min_size=1, max_size=12).map("\n\n".join)
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(_DOCUMENT)
 def test_every_part_of_any_document_is_taken_by_discord_and_no_text_is_lost(document: str) -> None:

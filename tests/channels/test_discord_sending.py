@@ -359,6 +359,7 @@ async def test_a_global_limit_stops_everything(discord: DiscordRig) -> None:
             await discord.channel.send(saying(where))
 
 
+@pytest.mark.slow
 async def test_discords_own_limits_are_never_hit(discord: DiscordRig) -> None:
     """Ten messages at once into one room, twenty into others: what must wait long is given back, nothing is refused."""
     discord.server.limits.as_documented()
@@ -371,6 +372,7 @@ async def test_discords_own_limits_are_never_hit(discord: DiscordRig) -> None:
     assert discord.server.limits.refused == 0
 
 
+@pytest.mark.slow
 async def test_a_control_reply_goes_before_what_waits_for_the_same_room(discord: DiscordRig) -> None:
     discord.server.limits.rules["post"] = (1, 0.15)
     await discord.channel.send(saying(discord.room, "first", key="first"))
@@ -518,6 +520,7 @@ async def test_files_are_asked_of_no_other_host(discord: DiscordRig, address: st
 # --- while it is written -------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 async def test_a_preview_grows_to_the_newest_text_and_goes_away(discord: DiscordRig) -> None:
     live = await discord.channel.live(discord.room)
     for number in range(50):

@@ -26,6 +26,7 @@ async def test_slack_gives_the_permalink_of_a_thread_and_marks_nothing_without_t
         assert Capability.REACT not in slack.channel.capabilities
 
 
+@pytest.mark.slow
 async def test_discord_names_a_thread_by_its_server_and_keeps_the_pace_of_reactions(tmp_path: Path) -> None:
     async with rig_discord.rig(tmp_path) as discord:
         thread = await discord.channel.open_thread(
@@ -53,6 +54,7 @@ async def test_telegram_knows_addresses_of_supergroups_only_and_groups_may_refus
             await telegram.channel.react(thread, id, Mark.WAITING)
 
 
+@pytest.mark.slow
 async def test_an_edit_that_may_be_left_out_takes_no_turn_that_a_message_needs(tmp_path: Path) -> None:
     async with rig_telegram.joined(messages_per_second=30) as telegram:
         first = Outbound(key=DeliveryKey("k0"), to=telegram.room, text="A board")

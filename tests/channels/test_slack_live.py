@@ -240,6 +240,7 @@ async def test_another_message_does_not_take_the_preview_over(slack: SlackRig, t
     assert texts[1:] == ["a long explanation of it", "a child reports"]
 
 
+@pytest.mark.slow
 async def test_a_delivery_in_the_middle_of_a_turn_takes_what_was_shown_and_the_rest_begins_anew(
     slack: SlackRig, thread: ThreadRef
 ):

@@ -379,6 +379,7 @@ async def test_no_error_and_no_log_shows_a_token(slack: SlackRig, caplog: pytest
     assert BOT not in slack.channel.health().detail
 
 
+@pytest.mark.slow
 async def test_a_half_open_socket_is_noticed_and_replaced(slack: SlackRig, monkeypatch: pytest.MonkeyPatch):
     await slack.stop()
     monkeypatch.setattr(socket_module, "HEARTBEAT_SECONDS", 0.2)
@@ -446,6 +447,7 @@ async def test_two_thousand_messages_at_once_arrive_whole_and_in_order(slack: Sl
     assert all(len(delivery.envelopes) == 1 for delivery in slack.slack.post.deliveries)
 
 
+@pytest.mark.slow
 async def test_a_name_that_cannot_be_had_holds_nothing_up(slack: SlackRig):
     slack.slack.fail(Fault(hang_seconds=30, word="fatal_error", methods=frozenset({"users.info"}), times=9))
     await slack.says(slack.room, "hello", by=slack.stranger_account)

@@ -357,6 +357,7 @@ async def test_typing_never_raises(slack: SlackRig):
     assert not await slack.typing_shown(thread)
 
 
+@pytest.mark.slow
 async def test_a_busy_room_is_told_when_to_come_back_and_a_kills_answer_is_not(slack: SlackRig):
     slack.slack.limits.on = True
     outcomes = await asyncio.gather(

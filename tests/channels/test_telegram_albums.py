@@ -35,6 +35,7 @@ async def test_an_album_is_one_message_with_all_its_files_and_takes_no_other_wit
     assert world.update_of[GROUP, second] < world.confirmed
 
 
+@pytest.mark.slow
 async def test_files_that_come_a_moment_later_belong_to_their_album(rig: TelegramRig) -> None:
     world, server = rig.world, rig.server
     world.sends_album(ADA, A, caption="three files", group="77")

@@ -87,6 +87,7 @@ async def test_opening_a_topic_may_fail_in_every_way(rig):
     assert not isinstance(failure.value, NoThreads)
 
 
+@pytest.mark.slow
 async def test_a_first_post_that_fails_does_not_open_a_second_topic(rig):
     rig.server.fail_next("sendMessage", broken_gateway())
     request = OpenThread(key=DeliveryKey("t"), room=ROOM, title="T", first_text="first")

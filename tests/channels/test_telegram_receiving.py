@@ -57,6 +57,7 @@ def channel_at(server: FakeTelegram, **settings):
     return create(Settings.model_validate(values), ChannelContext(name=NAME, files=StoredFiles()))
 
 
+@pytest.mark.slow
 @pytest.mark.requirement("P1")
 async def test_the_next_offset_is_asked_only_after_the_commit(rig):
     rig.intake.refuse = True
@@ -96,6 +97,7 @@ async def test_the_offset_of_another_bot_is_not_used(server):
     assert intake.cursors["bot"] == str(server.world.bot["id"])
 
 
+@pytest.mark.slow
 @pytest.mark.requirement("P2")
 async def test_two_thousand_messages_arrive_once_and_in_order(rig):
     texts = [f"message {number}" for number in range(2000)]
@@ -108,6 +110,7 @@ async def test_two_thousand_messages_arrive_once_and_in_order(rig):
     assert [event.text for event in events] == texts
 
 
+@pytest.mark.slow
 async def test_a_lost_answer_to_the_question_for_updates_is_asked_again(rig):
     for fault in (broken_gateway(), refuse(429, "Too Many Requests", retry_after=0)):
         rig.server.fail_next("getUpdates", fault)
@@ -134,6 +137,7 @@ async def test_an_update_that_nobody_can_read_blocks_nothing(rig):
     await rig.world.wait_until(lambda: not rig.world.updates)
 
 
+@pytest.mark.slow
 async def test_a_press_is_answered_after_it_is_committed(rig):
     receipt = await rig.channel.send(outbound(buttons=(Button(id="yes", label="Yes"),)))
     rig.intake.refuse = True
@@ -236,6 +240,7 @@ async def test_nobody_can_look_up_what_was_sent(rig):
         await rig.channel.find(outbound(), datetime.now(UTC))
 
 
+@pytest.mark.slow
 async def test_a_socket_on_which_nothing_comes_any_more_is_given_up(server, monkeypatch):
     monkeypatch.setattr("channels.telegram.client._POLL_GRACE_SECONDS", 0.2)
 
@@ -252,6 +257,7 @@ async def test_a_socket_on_which_nothing_comes_any_more_is_given_up(server, monk
         await asyncio.gather(running, return_exceptions=True)
 
 
+@pytest.mark.slow
 async def test_a_server_that_holds_no_question_open_is_not_flooded(server):
     intake = RecordingIntake()
     async with channel_at(server, poll_timeout_seconds=0) as channel:

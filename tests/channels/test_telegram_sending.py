@@ -196,6 +196,7 @@ async def test_a_pause_that_the_server_asks_for_concerns_one_chat(rig):
     await rig.channel.send(outbound(to=ROOM))
 
 
+@pytest.mark.slow
 @pytest.mark.requirement("P4")
 async def test_the_limits_are_kept_and_a_control_reply_passes_the_queue():
     async with joined(messages_per_second=30) as rig:

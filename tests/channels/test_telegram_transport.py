@@ -51,6 +51,7 @@ async def test_a_form_a_file_and_a_packed_answer_arrive_whole(client: httpx.Asyn
     assert (await client.get("/other")).status_code == 404
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("path", "error"),
     [("/nothing", httpx.TransportError), ("/half", httpx.RemoteProtocolError), ("/stalled", httpx.ReadTimeout)],

@@ -151,6 +151,7 @@ async def test_an_event_is_acknowledged_once_it_is_committed(rig: Rig) -> None:
     await eventually(lambda: rig.acknowledged(id))
 
 
+@pytest.mark.slow
 @pytest.mark.requirement("P1")
 @conforms()
 async def test_what_cannot_be_committed_is_not_acknowledged_and_comes_again(rig: Rig) -> None:
@@ -329,6 +330,7 @@ async def test_a_long_text_is_divided_and_nothing_is_lost(rig: Rig) -> None:
         assert all(fence in ("```python", "```") for fence in fences)
 
 
+@pytest.mark.slow
 @conforms()
 async def test_the_parts_of_a_long_text_are_shown_in_order_within_the_limit(rig: Rig) -> None:
     where = await a_place(rig)
@@ -500,6 +502,7 @@ async def outcome(call: Awaitable[Any]) -> type[ChannelError] | None:
     return type(error)
 
 
+@pytest.mark.slow
 @conforms()
 async def test_a_limit_is_waited_for_or_told_with_its_time(rig: Rig) -> None:
     where = await a_place(rig)
@@ -537,6 +540,7 @@ async def test_what_can_never_work_is_rejected(rig: Rig, fault: Fault) -> None:
     assert await said(rig, rig.room, "May I?") == 0
 
 
+@pytest.mark.slow
 @pytest.mark.requirement("P7")
 @conforms()
 async def test_a_platform_that_is_away_is_unavailable_until_it_is_back(rig: Rig) -> None:
@@ -611,6 +615,7 @@ async def test_health_says_that_it_is_connected(rig: Rig) -> None:
     assert rig.channel.health().since.tzinfo is not None
 
 
+@pytest.mark.slow
 @conforms()
 async def test_health_says_what_is_wrong(rig: Rig) -> None:
     await rig.fail(Fault.UNREACHABLE)

@@ -85,6 +85,7 @@ async def ask(model: AnthropicModel, *messages: Message, **more: Any) -> Finishe
     return finished
 
 
+@pytest.mark.slow
 async def test_text_is_streamed_and_the_end_holds_all_of_it() -> None:
     async with serving() as (server, model):
         told = "What is the capital of France, and why is it not Lyon?"
@@ -505,6 +506,7 @@ async def test_a_server_that_does_not_tell_limits_now_still_answers() -> None:
         assert server.requests[0]["thinking"]["type"] == "enabled"
 
 
+@pytest.mark.slow
 async def test_the_chain_survives_a_broken_stream_by_asking_again() -> None:
     async with FakeAnthropic() as server:
         configured = {ModelName("main"): settings(server, price_usd_per_million={"input": 1.0, "output": 1.0})}

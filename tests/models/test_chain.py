@@ -114,6 +114,7 @@ async def test_a_configured_price_overrides_the_list() -> None:
     assert models.estimate_usd(MAIN, Request(system="x" * 3_500_000, messages=[])) == pytest.approx(1.0)
 
 
+@pytest.mark.slow
 async def test_a_model_without_a_price_is_free_marked_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     models = chain(Scripted([finished(model="homemade")]), model="homemade")
     for _ in range(2):
@@ -174,6 +175,7 @@ async def test_when_all_fail_all_reasons_are_told() -> None:
         await ask(models)
 
 
+@pytest.mark.slow
 async def test_a_short_retry_after_is_obeyed_and_a_long_one_goes_to_the_fallback_at_once() -> None:
     time = Time()
     limited = ModelUnavailable("limited", retry_after=timedelta(seconds=20))
@@ -264,6 +266,7 @@ class Hanging(Scripted):
         await asyncio.Event().wait()
 
 
+@pytest.mark.slow
 @pytest.mark.requirement("P8")
 async def test_a_call_that_takes_too_long_is_ended() -> None:
     hanging = Hanging([])
@@ -275,6 +278,7 @@ async def test_a_call_that_takes_too_long_is_ended() -> None:
     assert last.name == SPARE
 
 
+@pytest.mark.slow
 async def test_time_that_the_reader_takes_is_not_the_model_s() -> None:
     main = Scripted([TextDelta(text="a"), TextDelta(text="b"), finished()])
     seen = []

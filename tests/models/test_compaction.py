@@ -219,6 +219,7 @@ STEP = st.one_of(
 )
 
 
+@pytest.mark.slow
 @given(
     st.lists(STEP, min_size=2, max_size=14),
     st.sampled_from([6_000, 20_000]),
@@ -287,6 +288,7 @@ def chain(server: FakeAnthropic) -> ModelChain:
     return ModelChain({MAIN: settings}, {MAIN: AnthropicModel(settings)})
 
 
+@pytest.mark.slow
 async def test_the_model_is_asked_once_for_the_summary_and_its_price_is_told() -> None:
     tool = ToolSpec(name="lookup", description="", schema={"type": "object"})
     async with FakeAnthropic() as server:

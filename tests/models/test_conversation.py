@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -42,6 +43,7 @@ ASSISTANT = st.lists(st.one_of(TOLD, CALLS, THOUGHTS), max_size=4).map(
 LAST = Message(role="user", blocks=(Text(text="and now?"),))
 
 
+@pytest.mark.slow
 @given(st.lists(st.one_of(USER, ASSISTANT), max_size=10))
 def test_any_history_becomes_one_that_the_apis_accept(history: list[Message]) -> None:
     request = Request(system="", messages=[*history, LAST])

@@ -74,6 +74,7 @@ async def ask(model: OpenAIModel, *messages: Message, **more: Any) -> Finished:
     return finished
 
 
+@pytest.mark.slow
 async def test_text_is_streamed_and_the_end_holds_all_of_it() -> None:
     async with serving() as (server, model):
         *deltas, last = await events_of(model, asking(user("What is the capital of France?")))

@@ -39,6 +39,7 @@ async def test_a_price_in_tiers_depends_on_the_size_of_the_call() -> None:
     assert large.usd == pytest.approx(6.0)
 
 
+@pytest.mark.slow
 async def test_the_answering_model_is_priced_and_else_the_configured_one() -> None:
     prices = Prices()
     dated = await prices.cost(settings(), "claude-opus-5-20260101", Usage(input_tokens=MILLION))
@@ -74,6 +75,7 @@ async def test_the_list_knows_contexts() -> None:
     assert prices.context_tokens(settings(model="homemade")) is None
 
 
+@pytest.mark.slow
 async def test_of_the_list_only_the_providers_that_can_be_asked_stay_in_memory() -> None:
     gateway = settings(kind="openai", model="anthropic/claude-sonnet-4.5", base_url="https://openrouter.ai/api/v1")
     prices = Prices([str(gateway.base_url)])

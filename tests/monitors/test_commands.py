@@ -52,6 +52,7 @@ def asks(at: Rig, line: str, role: Role = Role.OPERATOR, account: str = "web:ada
     return command(at.monitors, at.world, UTC_ZONE).run(request)
 
 
+@pytest.mark.slow
 async def test_a_page_is_watched_for_the_place_where_it_was_asked_for(at: Rig) -> None:
     site = at.site  # type: ignore[attr-defined]
     answer = await asks(at, f"add every 5m {site.url('/')} say Look here")
@@ -103,6 +104,7 @@ async def test_the_same_command_twice_makes_one_monitor(at: Rig) -> None:
     assert len(await at.monitors.records()) == 1
 
 
+@pytest.mark.slow
 async def test_the_list_shows_what_comes_what_was_and_what_went_wrong(at: Rig) -> None:
     site = at.site  # type: ignore[attr-defined]
     assert "no monitors" in await asks(at, "")

@@ -143,6 +143,7 @@ def test_an_interval_counts_from_its_anchor_and_never_drifts(
     assert following - max(moment, anchor) <= every
 
 
+@pytest.mark.slow
 @given(
     moments,
     st.timedeltas(min_value=timedelta(0), max_value=timedelta(days=3)),

@@ -199,6 +199,7 @@ async def test_a_page_that_hangs_holds_up_no_other_monitor(tmp_path: Path, site:
         assert at.monitors.busy == 1
 
 
+@pytest.mark.slow
 async def test_what_is_found_while_a_report_is_written_waits_and_comes_as_one(tmp_path: Path) -> None:
     async with rig(tmp_path, [monitor(prompt="wait 300ms then say News")]) as at:
         for _ in range(4):

@@ -104,6 +104,7 @@ async def test_listing_and_searching_find_what_is_there(tmp_path: Path) -> None:
             await use(delete, call, path="a.md", hash="0" * 16)
 
 
+@pytest.mark.slow
 @pytest.mark.requirement("P6")
 async def test_a_regular_expression_that_never_ends_is_killed_and_holds_nothing_up(tmp_path: Path) -> None:
     _, write, _, _, search, _ = tools(tmp_path)

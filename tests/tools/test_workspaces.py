@@ -142,6 +142,7 @@ _NAMES = st.one_of(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(_NAMES, max_size=6).map("/".join))
 def test_whatever_path_a_model_invents_nothing_outside_is_touched(tmp_path: Path, space: Workspace, path: str) -> None:

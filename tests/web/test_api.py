@@ -47,6 +47,7 @@ async def test_messages_are_read_after_a_number_from_any_place(rig: Rig) -> None
     assert [message["text"] for message in by_key["messages"]] == ["one", "you said one"]
 
 
+@pytest.mark.slow
 async def test_a_long_poll_waits_for_what_comes_and_not_longer_than_asked(rig: Rig) -> None:
     waiting = asyncio.create_task(rig.client.get("/api/v1/threads/quiet/messages", params={"after": 0, "wait": 30}))
     await rig.readers(1)
@@ -194,6 +195,7 @@ async def test_a_body_that_never_arrives_is_given_up(rig: Rig, monkeypatch: pyte
     writer.close()
 
 
+@pytest.mark.slow
 @pytest.mark.requirement("P8")
 async def test_a_connection_that_says_nothing_is_closed(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bot.web.server._HEAD_SECONDS", 0.1)

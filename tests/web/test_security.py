@@ -85,6 +85,7 @@ async def test_a_foreign_host_name_is_not_answered(rig: Rig, host: str) -> None:
             assert (await client.get(path)).status_code in (400, 421)
 
 
+@pytest.mark.slow
 async def test_names_that_were_allowed_are_answered(tmp_path) -> None:
     from tests.web.rig import running
 
