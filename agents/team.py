@@ -47,10 +47,10 @@ class Threads(Protocol):
     """Where sessions can have threads of their own. `bot` fulfils it from the channels' capabilities."""
 
     def opening(
-        self, session: SessionId, near: ThreadRef, title: str, first_text: str, anchor: str | None
+        self, session: SessionId, near: ThreadRef, title: str, first_text: str, apart_text: str, anchor: str | None
     ) -> Opening | None:
-        """A new thread in the room of `near` (under the message `anchor`). None where there are no threads, and where
-        one would show what is said in `near` to more people than see it."""
+        """A new thread in the room of `near` (under the message `anchor`), see `OpenThread`. None where there are no
+        threads, and where one would show what is said in `near` to more people than see it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -299,9 +299,8 @@ class Team:
             f"> {first_line(task.text, 500)}\n\nWrite here to steer me; from elsewhere: `/steer {id} text`."
             " `/stop` ends what I am doing, `/kill` ends me."
         )
-        return self._threads.opening(
-            id, task.near, title[:90], first if task.parent or task.introduced else "", task.anchor
-        )
+        said = first if task.parent or task.introduced else ""
+        return self._threads.opening(id, task.near, title[:90], said, first, task.anchor)
 
 
 def _limited(spawn: Spawn, session: Session, profile: Profile) -> Spawn:

@@ -83,7 +83,7 @@ class Connections:
         return known
 
     def opening(
-        self, session: SessionId, near: ThreadRef, title: str, first_text: str, anchor: str | None
+        self, session: SessionId, near: ThreadRef, title: str, first_text: str, apart_text: str, anchor: str | None
     ) -> Opening | None:
         """See `agents.team.Threads`."""
         channel = self._channels.get(near.channel)
@@ -91,12 +91,14 @@ class Connections:
             return None
         room = near.in_room
         home = ThreadRef(channel=room.channel, space=room.space, room=room.room, thread=f"+{session}")
+        anchor = anchor if near.thread is None else None
         request = OpenThread(
             key=DeliveryKey(f"open:{session}"),
             room=room,
             title=title,
-            first_text=first_text,
-            anchor=anchor if near.thread is None else None,
+            first_text=first_text if anchor is not None else first_text or apart_text,
+            apart_text=apart_text,
+            anchor=anchor,
         )
         return Opening(home=home, request=request)
 

@@ -177,13 +177,15 @@ class Outbound:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenThread:
     """A thread to be opened in `room`. With `anchor`, under that message of the room where the platform
-    has such threads. `first_text` is its first post (empty: none). With `tried_at` the thread may be there by now: an
-    adapter that can look it up does so before it opens another."""
+    has such threads. `first_text` is its first post (empty: none); `apart_text` is its first post where there is
+    no `first_text` and the platform's thread stands apart from its anchor: it says what the thread is about. With
+    `tried_at` the thread may be there by now: an adapter that can look it up does so before it opens another."""
 
     key: DeliveryKey
     room: ThreadRef
     title: str
     first_text: str = ""
+    apart_text: str = ""
     anchor: str | None = None
     tried_at: datetime | None = None  # when an earlier try began whose answer was lost
 

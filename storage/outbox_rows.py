@@ -40,7 +40,8 @@ def message_body(message: Outbound) -> str:
 
 
 def opening_body(opening: OpenThread) -> str:
-    return rows.to_json({"room": opening.room.key, "title": opening.title, "anchor": opening.anchor})
+    body = {"room": opening.room.key, "title": opening.title, "anchor": opening.anchor}
+    return rows.to_json(body | ({"apart": opening.apart_text} if opening.apart_text else {}))
 
 
 def parts_text(message: Outbound, parts: Sequence[Outbound]) -> str:
@@ -69,6 +70,7 @@ def delivery(row: sqlite3.Row) -> Delivery:
             room=ThreadRef.parse(body["room"]),
             title=body["title"],
             first_text=row["text"],
+            apart_text=body.get("apart", ""),
             anchor=body["anchor"],
         )
     parts = () if row["parts"] is None else tuple(_part(message, part) for part in json.loads(row["parts"]))

@@ -42,7 +42,7 @@ async def opened(client: Client, sender: Sender, chains: Chains, request: OpenTh
         if not numbers_chains(room):
             raise
         return await _chain(sender, chains, room, request)
-    await _first_post(sender, where, request)
+    await _first_post(sender, where, replace(request, first_text=request.first_text or request.apart_text))
     return where
 
 

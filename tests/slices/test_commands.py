@@ -98,4 +98,4 @@ async def test_a_routes_own_command_is_in_the_menu_and_in_help(tmp_path: Path) -
             await threadmill.until(lambda: any(each["name"] == "look-up" for each in screen.world.commands), "the menu")
             await threadmill.command(screen, screen.room, "/help", "/look-up text")
             screen.gives(screen.room, "/look-up say Found it")
-            await threadmill.shows(screen, await threadmill.home_of("researcher-1"), "Found it")
+            await threadmill.shows(screen, await threadmill.home_of("researcher-1"), "asked me", "Found it")

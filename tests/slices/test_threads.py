@@ -22,6 +22,8 @@ async def test_a_message_in_a_routed_room_is_answered_in_a_thread_that_stays_bou
         screen.says(screen.room, "say Good morning")
         thread = await threadmill.home_of("assistant-1")
         await threadmill.shows(screen, thread, "Good morning")
+        introduced = any("asked me" in text and "/kill ends me" in text for text in screen.said(thread))
+        assert introduced == (screen.name == "telegram"), "a topic does not hang under the post that it is about"
         screen.says(thread, "say And once more")
         await threadmill.shows(screen, thread, "And once more")
         await threadmill.settled()
