@@ -231,7 +231,6 @@ class Application:
                 files=AttachmentKeeper(files, self.connections.find, config.limits.attachment_bytes),
                 audit=self._audit,
                 routes=current.routes,
-                own_accounts=frozenset,
                 decided=watching.decided,
                 clock=clock,
             )

@@ -127,7 +127,6 @@ class DispatchParts:
     files: KeepsFiles
     audit: Records
     routes: Callable[[], Routes]
-    own_accounts: Callable[[], frozenset[Account]]
     decided: Callable[[Stored, Decision], None]  # for metrics and the page
     clock: Callable[[], datetime]
 
@@ -172,7 +171,6 @@ class Dispatcher:
             routes=parts.routes(),
             now=now,
             root_owner=root.owner if root else None,
-            own_accounts=parts.own_accounts(),
             bot_rounds=self._guard.rounds(event, now),
         )
         self._guard.decided(event, routed.decision, now)

@@ -108,14 +108,13 @@ def route(
     routes: Routes,
     now: datetime,
     root_owner: Account | None = None,
-    own_accounts: frozenset[Account] = frozenset(),
     bot_rounds: int = 0,
 ) -> Routed:
     """Decide. `session` is the living session bound to the place, `root_owner` the owner of the tree that it is in,
-    `own_accounts` the bot's own, `bot_rounds` what `bot.loop_guard` counted here."""
+    `bot_rounds` what `bot.loop_guard` counted here. What the bot said itself is left out by the adapters."""
     question = _Question(inbound, session, principal, routes, now, root_owner)
     decision = (
-        _loop(inbound, own_accounts, bot_rounds)
+        _loop(inbound, bot_rounds)
         or _thread_event(inbound, session)
         or _message_event(inbound, principal)
         or question.stranger()
@@ -127,9 +126,7 @@ def route(
     return Routed(decision=decision, explained=tuple(question.explained))
 
 
-def _loop(inbound: Inbound, own_accounts: frozenset[Account], bot_rounds: int) -> Decision | None:
-    if inbound.sender.account in own_accounts:
-        return Ignore(reason="the bot itself said this")
+def _loop(inbound: Inbound, bot_rounds: int) -> Decision | None:
     if inbound.sender.is_bot and bot_rounds >= BOT_ROUNDS and inbound.kind in {Kind.MESSAGE, Kind.COMMAND}:
         return Ignore(reason=f"a bot has talked with us for {BOT_ROUNDS} rounds: a person has to say something first")
     return None

@@ -115,11 +115,6 @@ def decide(inbound: Inbound, *rules: Rule, principal: Principal | None = None, b
 # --- what the platforms tell
 
 
-def test_our_own_echo_is_ignored_whatever_it_is():
-    for kind in Kind:
-        assert isinstance(decide(said(kind=kind, payload="x"), own_accounts=frozenset({ADA})), Ignore)
-
-
 def test_thread_events_are_mapped_without_asking_for_a_right():
     stranger = who(Role.NONE)
     bound = session()
