@@ -1,10 +1,13 @@
 """Makes the tools over what agents keep: the files of their workspaces, the values that they share,
-and their skills; and connects the servers that bring tools of their own."""
+and their skills; and brings in the tools of others, of installed packages and of servers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from importlib.metadata import entry_points
+
+import structlog
 
 from agents.skills import Skills
 from agents.tools.attachments import AttachmentReadTool, Given
@@ -18,10 +21,30 @@ from agents.tools.state import StateDeleteTool, StateGetTool, StateListTool, Sta
 from agents.workspaces import Quota, Workspaces
 from bot.config import Config
 from bot.config.parts import McpServer
+from bot.config.tools import INSTALLED
 from channels.base import Files
 from storage.database import Database
 from storage.state import SqliteSharedValues
 from storage.tool_servers import SqliteToolServers
+
+log = structlog.get_logger("tools")
+
+
+def installed_tools() -> Sequence[Tool]:
+    """The tools of other packages: each entry point is a class that is made without arguments, and has the tool's name.
+    One that cannot be had is left out, and costs nothing else."""
+    tools: list[Tool] = []
+    for point in entry_points(group=INSTALLED):
+        try:
+            tool: Tool = point.load()()
+        except Exception:
+            log.exception("a tool cannot be loaded", tool=point.name, source=point.value)
+            continue
+        if tool.name == point.name:
+            tools.append(tool)
+        else:
+            log.error("a tool has another name than its entry point", tool=tool.name, entry_point=point.name)
+    return tools
 
 
 def tool_servers(

@@ -12,7 +12,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 
 import structlog
@@ -27,6 +26,7 @@ from bot.chat_commands import CommandParts, chat_commands
 from bot.closing import Closing
 from bot.commands import Commands
 from bot.config import Config
+from bot.config.kinds import package_of
 from bot.config.parts import ConfiguredChannel
 from bot.config.watch import ConfigWatch
 from bot.connections import Connections
@@ -398,8 +398,9 @@ def _page_address(where: ThreadRef) -> str | None:
 
 def _make(configured: ConfiguredChannel, context: Callable[[], ChannelContext]) -> Channel:
     """Make a platform's adapter; imports its library."""
-    module = import_module(f"channels.{configured.kind}")
-    channel: Channel = module.create(configured.settings, context())
+    package = package_of(configured.kind)
+    assert package is not None, "bot.config.parse knows the kind"
+    channel: Channel = package.create(configured.settings, context())
     return channel
 
 

@@ -35,7 +35,7 @@ from agents.tools.subagents import SubagentsTool
 from agents.tools.web_fetch import WebFetchTool
 from agents.turn import TurnParts
 from agents.workspaces import Workspaces
-from bot.agent_tools import keeping_tools, tool_servers, workspaces_of
+from bot.agent_tools import installed_tools, keeping_tools, tool_servers, workspaces_of
 from bot.asking import PeopleToAsk
 from bot.config import Config
 from bot.connections import Connections
@@ -86,6 +86,7 @@ def thinking(around: Surroundings, team: Team) -> Thinking:
     workspaces, skills = workspaces_of(config), Skills(config.bot.skills)
     toolbox = Toolbox(
         [
+            *installed_tools(),  # ours have their names, whatever is installed
             AskHumanTool(asker),
             HandoffTool(team, sessions, around.speaker),
             *_session_tools(team, stores),

@@ -13,8 +13,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib import import_module
 
+from bot.config.kinds import package_of
 from bot.config.parts import ConfiguredChannel
 from channels.base import (
     Account,
@@ -64,8 +64,9 @@ async def round_trip(
     """Connect, and wait for both messages. Raises NotProven when it fails, is `skipped`, or takes too long."""
     hearing = _Hearing()
     context = ChannelContext(name=configured.name, files=_NoFiles())
-    module = await asyncio.to_thread(import_module, f"channels.{configured.kind}")
-    channel: Channel = module.create(configured.settings, context)
+    package = await asyncio.to_thread(package_of, configured.kind)
+    assert package is not None, "bot.config.parse knows the kind"
+    channel: Channel = package.create(configured.settings, context)
     async with channel:
         talk = asyncio.create_task(_talk(channel, hearing, code, tell))
         beside = [

@@ -1,12 +1,14 @@
 """The kinds of channels that can be configured, and their settings.
 
-A platform's package exports `Settings` and imports no SDK, so that checking a file stays fast. Packages outside
-of this tree add kinds through the entry point group `threadmill.channels`.
+A platform's package exports `Settings` and `create(settings, context) -> Channel`, and imports no SDK before that is
+called, so that checking a file stays fast. Packages outside of this tree add kinds through the entry point group
+`threadmill.channels`.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
+from types import ModuleType
 
 from pydantic import BaseModel
 
@@ -22,16 +24,18 @@ def kinds() -> list[str]:
     return sorted({*IN_TREE, *(point.name for point in entry_points(group="threadmill.channels"))})
 
 
+def package_of(kind: str) -> ModuleType | None:
+    """What makes channels of this kind; None when there is no such kind."""
+    if kind in IN_TREE:
+        return import_module(f"channels.{kind}")
+    from importlib.metadata import entry_points
+
+    points = [point for point in entry_points(group="threadmill.channels") if point.name == kind]
+    package: ModuleType | None = points[0].load() if points else None
+    return package
+
+
 def settings_of(kind: str) -> type[BaseModel] | None:
     """The model of a kind's keys; None when there is no such kind."""
-    if kind in IN_TREE:
-        module = import_module(f"channels.{kind}")
-    else:
-        from importlib.metadata import entry_points
-
-        points = [point for point in entry_points(group="threadmill.channels") if point.name == kind]
-        if not points:
-            return None
-        module = points[0].load()
-    settings: type[BaseModel] = module.Settings
-    return settings
+    package = package_of(kind)
+    return package.Settings if package is not None else None

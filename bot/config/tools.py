@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+INSTALLED = "threadmill.tools"
+"""The entry point group of the tools of other packages."""
+
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "spawn": ("sessions_spawn", "subagents", "attachment_read"),
     "send": ("sessions_send", "sessions_list", "sessions_history"),
@@ -29,4 +32,4 @@ def known_tools() -> frozenset[str]:
     """What may be written: groups, the tools of this program, and those of installed packages."""
     from importlib.metadata import entry_points
 
-    return BUILT_IN | GROUPS.keys() | {point.name for point in entry_points(group="threadmill.tools")}
+    return BUILT_IN | GROUPS.keys() | {point.name for point in entry_points(group=INSTALLED)}
