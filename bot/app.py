@@ -37,18 +37,18 @@ from bot.housekeeping import Housekeeping
 from bot.intake import ChannelIntake
 from bot.lasting import lasting
 from bot.letters import DeadLetters
-from bot.marks import Marks
 from bot.measures import measure
 from bot.metrics import Metrics
 from bot.moved_rooms import MovedRooms, news_of
-from bot.operators import Operators
-from bot.pairing import PairingDesk
-from bot.people import Directory
-from bot.presence import Presence
-from bot.progress import Progress
-from bot.reach import Reach
-from bot.rewording import Rewording
+from bot.people.directory import Directory
+from bot.people.operators import Operators
+from bot.people.pairing import PairingDesk
+from bot.people.reach import Reach
 from bot.showing import Showing
+from bot.showing.marks import Marks
+from bot.showing.presence import Presence
+from bot.showing.progress import Progress
+from bot.showing.rewording import Rewording
 from bot.signals import Wiring
 from bot.speaker import Speaker
 from bot.stores import Stores, on

@@ -34,7 +34,7 @@ log = structlog.get_logger("asking")
 
 
 class KnowsPeople(Protocol):
-    """`bot.people` fulfils it."""
+    """`bot.people.directory` fulfils it."""
 
     def accounts_named(self, name: str) -> tuple[tuple[Account, ...], ...]: ...
     def names(self) -> tuple[str, ...]: ...

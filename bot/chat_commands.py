@@ -36,8 +36,8 @@ from bot.connections import Connections
 from bot.current import Current
 from bot.events import EventHub
 from bot.letters import DeadLetters
-from bot.marks import Marks
-from bot.pairing import PairingDesk
+from bot.people.pairing import PairingDesk
+from bot.showing.marks import Marks
 from bot.speaker import Speaker
 from bot.stores import Stores
 from bot.thinking import Thinking

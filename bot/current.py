@@ -8,9 +8,9 @@ from agents.base import AgentName
 from agents.ports import Profile
 from bot.config import Config
 from bot.config.kinds import ALWAYS_THERE
-from bot.people import Directory
-from bot.route_rules import On
-from bot.router import Routes
+from bot.people.directory import Directory
+from bot.routing.router import Routes
+from bot.routing.rules import On
 from channels.base import ChannelName, CommandOption, CommandSpec
 
 LOCAL_CHANNELS = frozenset(ChannelName(name) for name in ALWAYS_THERE)

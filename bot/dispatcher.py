@@ -22,8 +22,8 @@ from bot.asking import Told
 from bot.attachments import Kept
 from bot.commands import Records, Reply
 from bot.event_queues import EventQueues
-from bot.loop_guard import LoopGuard
-from bot.router import (
+from bot.routing.loop_guard import LoopGuard
+from bot.routing.router import (
     Amend,
     Decision,
     Ignore,
@@ -46,7 +46,7 @@ from storage.inbox import Inbox, Stored
 
 
 class Knows(Protocol):
-    """Who people are. `bot.people` fulfils it."""
+    """Who people are. `bot.people.directory` fulfils it."""
 
     def principal(self, account: Account, name: str, is_bot: bool = False) -> Principal: ...
 
@@ -83,7 +83,7 @@ class Speaks(Protocol):
 
 
 class MarksMessages(Protocol):
-    """Lets people see what became of what they wrote. `bot.marks` fulfils it."""
+    """Lets people see what became of what they wrote. `bot.showing.marks` fulfils it."""
 
     def marks(self, name: ChannelName) -> bool:
         """Whether people's messages can be marked there."""

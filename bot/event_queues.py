@@ -18,7 +18,7 @@ from itertools import count
 
 import structlog
 
-from bot.router import command_in
+from bot.routing.router import command_in
 from channels.base import Account, Inbound, Kind
 from storage.database import StorageError
 from storage.inbox import Inbox, Stored

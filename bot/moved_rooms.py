@@ -16,7 +16,7 @@ from typing import Protocol
 import structlog
 
 from bot.config.parts import Config
-from bot.route_rules import Rule
+from bot.routing.rules import Rule
 from channels.base import Inbound, Kind, ThreadRef
 
 log = structlog.get_logger("rooms")

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from agents.ports import Signals
 from bot.config import Config
-from bot.pairing import LIMITS
+from bot.people.pairing import LIMITS
 from storage.audit import AuditLog
 from storage.boards import SqliteBoards
 from storage.database import Database

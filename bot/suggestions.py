@@ -27,7 +27,7 @@ _LOOKED_THROUGH = 1_000  # sessions, those used last first
 
 
 class Knows(Protocol):
-    """Who people are. `bot.people` fulfils it."""
+    """Who people are. `bot.people.directory` fulfils it."""
 
     def principal(self, account: Account, name: str, is_bot: bool = False) -> Principal: ...
 

@@ -40,8 +40,8 @@ from bot.asking import PeopleToAsk
 from bot.config import Config
 from bot.connections import Connections
 from bot.current import Current
-from bot.operators import Operators
-from bot.people import Directory
+from bot.people.directory import Directory
+from bot.people.operators import Operators
 from bot.signals import Wiring
 from bot.speaker import Speaker
 from bot.stores import Stores

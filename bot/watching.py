@@ -10,10 +10,10 @@ from typing import Any
 import structlog
 
 from agents.base import SessionId
-from bot.decisions import Decision
 from bot.events import EventHub
 from bot.metrics import Metrics
-from bot.operators import Operators
+from bot.people.operators import Operators
+from bot.routing.decisions import Decision
 from bot.showing import Showing
 from channels.delivery import Delivery, DeliveryState
 from storage.inbox import Stored

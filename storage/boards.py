@@ -46,7 +46,7 @@ def show(tx: sqlite3.Connection, parent: sqlite3.Row, child: sqlite3.Row, now: d
 
 
 class SqliteBoards:
-    """`bot.progress.Boards` on one database file."""
+    """`bot.showing.progress.Boards` on one database file."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

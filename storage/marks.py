@@ -44,7 +44,7 @@ def put(tx: sqlite3.Connection, mail: int, acknowledge: Acknowledge) -> None:
 
 
 class SqliteMarks:
-    """`bot.marks.Store` on one database file."""
+    """`bot.showing.marks.Store` on one database file."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

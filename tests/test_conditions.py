@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.conditions import DEPTH, SIZE_CHARACTERS, TEXT_CHARACTERS, VARIABLES, Condition, ConditionFailed
+from bot.routing.conditions import DEPTH, SIZE_CHARACTERS, TEXT_CHARACTERS, VARIABLES, Condition, ConditionFailed
 
 FACTS = {
     "hour": 10,

@@ -19,7 +19,7 @@ from bot.config.defaults import DEFAULT_MODEL
 from bot.config.schema import schema
 from bot.config.times import cron, duration
 from bot.config.token import found, settled
-from bot.route_rules import On, Priority
+from bot.routing.rules import On, Priority
 from channels.base import ThreadRef
 
 ROOT = Path(__file__).resolve().parent.parent

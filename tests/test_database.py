@@ -13,8 +13,8 @@ import pytest
 
 from agents.base import AgentName, MailKey, MailKind, NewMail, SessionId
 from bot.intake import ChannelIntake
-from bot.route_rules import Rule
-from bot.router import Routes
+from bot.routing.router import Routes
+from bot.routing.rules import Rule
 from channels.base import Account, ChannelName, EventId, Inbound, Kind, Sender, ThreadRef
 from storage.database import Database, opened
 from storage.inbox import Inbox, Stored

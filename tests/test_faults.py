@@ -17,7 +17,7 @@ from bot.app import Application
 from bot.config import load
 from bot.connections import Connections
 from bot.lasting import lasting
-from bot.presence import Presence
+from bot.showing.presence import Presence
 from channels.base import (
     Account,
     Capability,

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from bot.access import Role
-from bot.operators import Operators
+from bot.people.operators import Operators
 from channels.base import Account, ChannelName, DeliveryKey, Outbound, ThreadRef
 from channels.delivery import Delivery, DeliveryState
 
@@ -100,7 +100,7 @@ async def test_an_operator_is_told_of_a_channel_that_is_away_at_another_one() ->
 
 
 async def test_news_wait_until_one_of_the_operators_places_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bot.operators._PAUSES_SECONDS", (0.0,) * 10)
+    monkeypatch.setattr("bot.people.operators._PAUSES_SECONDS", (0.0,) * 10)
     speaker = _Speaker()
     speaker.starting = 5
     operators = Operators(_People(), speaker)

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.access import Role
-from bot.pairing import ALPHABET, LIFE, LIMITS, PairingDesk, code_in, new_code, shown
-from bot.people import NAME_CHARACTERS, Directory, shown_name
+from bot.people.directory import NAME_CHARACTERS, Directory, shown_name
+from bot.people.pairing import ALPHABET, LIFE, LIMITS, PairingDesk, code_in, new_code, shown
 from channels.base import Account, ChannelName, EventId, Inbound, Kind, Sender, ThreadRef
 from storage.audit import AuditLog
 from storage.database import Database, opened

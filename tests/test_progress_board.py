@@ -13,9 +13,9 @@ import pytest
 
 from agents.base import AgentName, Ended, Mode, Session
 from agents.team import Task, Team
-from bot import progress
-from bot.progress import Progress
-from bot.rewording import Rewording
+from bot.showing import progress
+from bot.showing.progress import Progress
+from bot.showing.rewording import Rewording
 from channels.base import Capability, ChannelName, Outbound, Rejected, TemporaryFailure
 from channels.delivery import Delivery, DeliveryState
 from storage.boards import SqliteBoards

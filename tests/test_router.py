@@ -16,10 +16,9 @@ from hypothesis import strategies as st
 
 from agents.base import AgentName, Epoch, Mode, QueueMode, Session, SessionId, State
 from bot.access import Principal, Role
-from bot.conditions import Condition
-from bot.loop_guard import BEGUN_AT_MOST, QUIET, LoopGuard
-from bot.route_rules import Hours, On, Priority, Rule, parse_days
-from bot.router import (
+from bot.routing.conditions import Condition
+from bot.routing.loop_guard import BEGUN_AT_MOST, QUIET, LoopGuard
+from bot.routing.router import (
     BOT_ROUNDS,
     Amend,
     Ignore,
@@ -35,6 +34,7 @@ from bot.router import (
     command_in,
     route,
 )
+from bot.routing.rules import Hours, On, Priority, Rule, parse_days
 from channels.base import Account, Attachment, ChannelName, EventId, Inbound, Kind, Sender, ThreadRef
 
 NOW = datetime(2026, 11, 20, 10, 30, tzinfo=UTC)  # a Friday
@@ -554,7 +554,9 @@ def test_every_event_has_a_decision_with_a_reason(text, kind, where, role, bot, 
 
 
 def test_the_router_reaches_no_event_loop_log_or_database():
-    program = "import sys, bot.router; print([m for m in ('asyncio', 'logging', 'sqlite3') if m in sys.modules])"
+    program = (
+        "import sys, bot.routing.router; print([m for m in ('asyncio', 'logging', 'sqlite3') if m in sys.modules])"
+    )
     shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "[]"
 

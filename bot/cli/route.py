@@ -15,7 +15,7 @@ from bot.cli.output import Column, clean, print_json, print_rows
 if TYPE_CHECKING:
     from agents.base import Session
     from bot.config import Config
-    from bot.router import Routed
+    from bot.routing.router import Routed
     from channels.base import Inbound
     from storage.database import Database
     from storage.people import Link
@@ -133,7 +133,7 @@ def _stored(config: Config, inbound: Inbound) -> tuple[list[Link], Session | Non
         return [], None, None
 
     async def look(database: Database) -> tuple[list[Link], Session | None, Any]:
-        from bot.pairing import LIMITS
+        from bot.people.pairing import LIMITS
         from storage.people import People
         from storage.sessions import SqliteSessions
 
@@ -148,8 +148,8 @@ def _stored(config: Config, inbound: Inbound) -> tuple[list[Link], Session | Non
 def _asked(config: Config, inbound: Inbound, links: list[Link], session: Session | None, root_owner: Any) -> Routed:
     import asyncio
 
-    from bot.people import Directory
-    from bot.router import Routes, route
+    from bot.people.directory import Directory
+    from bot.routing.router import Routes, route
     from channels.base import ChannelName
 
     class Found:
@@ -179,7 +179,7 @@ def _asked(config: Config, inbound: Inbound, links: list[Link], session: Session
 
 def _decision(routed: Routed) -> dict[str, Any]:
     """What would be done, in a few words of its own."""
-    from bot.decisions import NewSession, Refuse, Run, ToSession
+    from bot.routing.decisions import NewSession, Refuse, Run, ToSession
 
     decision = routed.decision
     found: dict[str, Any] = {"decision": type(decision).__name__, "reason": decision.reason}

@@ -11,7 +11,7 @@ from agents.base import NotFound, Refused
 from bot.access import Principal
 from bot.attachments import Kept
 from bot.commands.base import Command, Denied, Misused, Request
-from bot.router import Run
+from bot.routing.router import Run
 from channels.base import CommandSpec
 from storage.inbox import Stored
 

@@ -13,7 +13,7 @@ from agents.tool_servers import Pin
 from bot.access import Action, Principal, Role
 from bot.asking import Told
 from bot.commands.base import Command, Misused, Request, allow
-from bot.pairing import Answer, PairingDesk
+from bot.people.pairing import Answer, PairingDesk
 from channels.base import Account, CommandOption, ThreadRef
 
 _CODE = CommandOption(name="code", description="The code")

@@ -12,7 +12,7 @@ from channels.base import CommandOption
 
 
 class Acknowledges(Protocol):
-    """`bot.marks` fulfils it."""
+    """`bot.showing.marks` fulfils it."""
 
     def look(self, session: SessionId) -> None:
         """Something of a person waits for this session; he shall see when it is taken in."""

@@ -14,12 +14,12 @@ from agents.monitors.cron import after_gap
 from agents.monitors.schedule import Missed
 from agents.ports import Profile
 from bot.access import Role
-from bot.conditions import Condition
 from bot.config import parts, times
 from bot.config.document import AgentTable, McpTable, MonitorTable, PersonTable, RouteTable, Tables
 from bot.config.problems import secrets_in
 from bot.config.tools import expanded
-from bot.route_rules import ANY_DAY, Hours, On, Priority, Rule, parse_days
+from bot.routing.conditions import Condition
+from bot.routing.rules import ANY_DAY, Hours, On, Priority, Rule, parse_days
 from channels.base import Account, ChannelName, ThreadRef
 
 

@@ -25,9 +25,9 @@ from pydantic import (
 
 from agents.fetching.addresses import Allowed
 from agents.models.settings import ModelSettings
-from bot.conditions import Condition
 from bot.config import times
-from bot.route_rules import Hours, parse_days
+from bot.routing.conditions import Condition
+from bot.routing.rules import Hours, parse_days
 from channels.base import ThreadRef
 
 

@@ -20,7 +20,7 @@ from agents.models.settings import ModelSettings
 from agents.monitors.base import Monitor
 from agents.ports import Profile
 from bot.access import Role
-from bot.route_rules import Rule
+from bot.routing.rules import Rule
 from channels.base import Account, ChannelName
 
 

@@ -130,7 +130,7 @@ class Outbox(Protocol):
 
 
 class Routes(Protocol):
-    """Where else a session's person can be reached. `bot.reach` fulfils it."""
+    """Where else a session's person can be reached. `bot.people.reach` fulfils it."""
 
     async def next_place(self, session: str | None, tried: Sequence[ThreadRef]) -> ThreadRef | None:
         """The next place, which nobody can read who could not read the ones that were tried. None: wait."""

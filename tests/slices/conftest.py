@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from bot import progress
+from bot.showing import progress
 from tests.slices.screens import PLATFORMS, Screen
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-import bot.marks
+import bot.showing.marks
 from channels.base import ThreadRef
 from tests.slices.harness import Running, running, write_config
 from tests.slices.screens import PLATFORMS, DiscordScreen, Screen, TelegramScreen
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bot.marks, "PATIENCE", timedelta(seconds=0.3))
+    monkeypatch.setattr(bot.showing.marks, "PATIENCE", timedelta(seconds=0.3))
 
 
 def boards(screen: Screen, where: ThreadRef) -> list[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.presence import TYPING_AFTER_SECONDS
+from bot.showing.presence import TYPING_AFTER_SECONDS
 from channels.base import ThreadRef
 from tests.slices.harness import AGENTS, running, write_config
 from tests.slices.screens import DiscordScreen, Screen, SlackScreen, TelegramScreen, discord, slack, telegram

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import structlog
 
 from agents.base import SessionId
-from bot.rewording import Rewording
+from bot.showing.rewording import Rewording
 from channels.base import (
     Capability,
     Channel,

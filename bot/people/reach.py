@@ -19,7 +19,7 @@ log = structlog.get_logger("reach")
 
 
 class Reaches(Protocol):
-    """`bot.people` fulfils it."""
+    """`bot.people.directory` fulfils it."""
 
     def reach_of(self, account: Account) -> Sequence[tuple[ChannelName, Account]]: ...
 

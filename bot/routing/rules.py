@@ -18,7 +18,7 @@ from typing import Any
 
 from agents.base import AgentName
 from bot.access import Principal, Role
-from bot.conditions import Condition, ConditionFailed
+from bot.routing.conditions import Condition, ConditionFailed
 from channels.base import ChannelName, Inbound, Kind
 
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -147,7 +147,7 @@ class Facts:
         return self._text
 
     def variables(self, timezone: tzinfo) -> dict[str, Any]:
-        """The variables of `bot.conditions`."""
+        """The variables of `bot.routing.conditions`."""
         found = self._variables.get(timezone)
         if found is None:
             local, inbound = self.local(timezone), self.inbound

@@ -29,7 +29,7 @@ _PAUSES_SECONDS = (0.5, 1.0, 2.0, 5.0, 15.0, 60.0, 300.0)  # between two looks f
 
 
 class Reaches(Protocol):
-    """`bot.people` fulfils it."""
+    """`bot.people.directory` fulfils it."""
 
     def reach_of_role(self, least: Role) -> Sequence[Sequence[tuple[ChannelName, Account]]]: ...
 

@@ -4,7 +4,7 @@ It decides and explains in one pass; the dispatcher carries the decision out. Th
 
 1. our own echo, and a bot that has talked with us for three rounds, end here;
 2. what a platform tells about a thread (archived, deleted, moved) and about a message (edited, deleted) is mapped;
-3. a stranger never gets further: he is told who he is, once an hour (`bot.pairing` keeps the hour), when he
+3. a stranger never gets further: he is told who he is, once an hour (`bot.people.pairing` keeps the hour), when he
    addressed the bot, and is not answered otherwise;
 4. a command runs, whatever the place is bound to;
 5. a bound place's message goes to its session, without asking the rules;
@@ -24,7 +24,7 @@ from difflib import get_close_matches
 
 from agents.base import AgentName, Session
 from bot.access import Action, Principal, Resource, Role, authorise
-from bot.decisions import (
+from bot.routing.decisions import (
     Amend,
     Decision,
     Ignore,
@@ -38,7 +38,7 @@ from bot.decisions import (
     ThreadGone,
     ToSession,
 )
-from bot.route_rules import Facts, On, Priority, Rule, not_here, why_not
+from bot.routing.rules import Facts, On, Priority, Rule, not_here, why_not
 from channels.base import Account, ChannelName, Inbound, Kind, ThreadRef
 
 __all__ = [  # the decisions are part of the router's face
@@ -111,7 +111,7 @@ def route(
     bot_rounds: int = 0,
 ) -> Routed:
     """Decide. `session` is the living session bound to the place, `root_owner` the owner of the tree that it is in,
-    `bot_rounds` what `bot.loop_guard` counted here. What the bot said itself is left out by the adapters."""
+    `bot_rounds` what `bot.routing.loop_guard` counted here. What the bot said itself is left out by the adapters."""
     question = _Question(inbound, session, principal, routes, now, root_owner)
     decision = (
         _loop(inbound, bot_rounds)

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from bot.condition_terms import (
+from bot.routing.condition_terms import (
     LARGEST,
     METHODS,
     ORDERS,

@@ -9,9 +9,9 @@ from typing import Any
 
 from agents.base import SessionId
 from bot.lasting import lasting
-from bot.marks import Marks
-from bot.presence import Presence
-from bot.progress import Progress
+from bot.showing.marks import Marks
+from bot.showing.presence import Presence
+from bot.showing.progress import Progress
 from channels.delivery import Delivery, DeliveryState
 
 

@@ -19,7 +19,7 @@ import structlog
 
 from agents import progress
 from agents.base import Session, SessionId
-from bot.rewording import Rewording
+from bot.showing.rewording import Rewording
 from channels.base import (
     Channel,
     ChannelError,

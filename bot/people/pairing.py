@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from bot.access import Action, Principal, Role, authorise, may_grant
-from bot.people import Directory, shown_name
+from bot.people.directory import Directory, shown_name
 from channels.base import Account, ThreadRef
 from storage.inbox import Stored
 from storage.people import LINK, Asked, Limits, LockedOut, Pairing, People, WrongCode

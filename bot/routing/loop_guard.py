@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from datetime import datetime, timedelta
 
-from bot.decisions import Decision, NewSession, ToSession
-from bot.router import BOT_ROUNDS
+from bot.routing.decisions import Decision, NewSession, ToSession
+from bot.routing.router import BOT_ROUNDS
 from channels.base import Inbound, Kind, ThreadRef
 
 QUIET = timedelta(hours=1)  # after which a place begins anew

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from agents.base import AgentName, QueueMode, Session
-from bot.route_rules import Priority
+from bot.routing.rules import Priority
 from channels.base import Account, ThreadRef
 
 
@@ -22,7 +22,7 @@ class Ignore:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refuse:
     """Nothing is done; the sender alone is told `answer` (privately where the platform can). With
-    `offer_pairing`, he is a stranger: `bot.pairing` writes the answer, at most once an hour."""
+    `offer_pairing`, he is a stranger: `bot.people.pairing` writes the answer, at most once an hour."""
 
     reason: str
     answer: str

@@ -1,0 +1,1 @@
+"""Who people are, how they are let in, where they are reached, and what operators are told."""

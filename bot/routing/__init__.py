@@ -1,0 +1,1 @@
+"""Which agent answers what: rules, their conditions, and the decision. All of it is pure."""
