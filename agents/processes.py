@@ -10,6 +10,7 @@ ended by the next one that starts (`end_orphans`).
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections.abc import Iterator
 from contextlib import suppress
@@ -19,6 +20,7 @@ from uuid import uuid4
 _MARK = "THREADMILL_PROCESS"
 _OWNER = "THREADMILL_OWNER"
 _PROC = Path("/proc")
+_IDENTITY = re.compile(r"([0-9]{1,19})\.[0-9]{1,19}")
 _ROUNDS = 10  # something may fork while it is looked for
 
 
@@ -33,7 +35,7 @@ def end_orphans() -> int:
     found = 0
     for pid, _ in list(_living()):
         owner = _value(pid, _OWNER)
-        if owner and _is_numbered_here(pid) and owner != _identity(int(owner.partition(".")[0] or 0)):
+        if pid != os.getpid() and _is_gone(owner) and _is_numbered_here(pid):
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
                 found += 1
@@ -84,6 +86,13 @@ def _identity(pid: int) -> str:
     with suppress(OSError, IndexError):
         return f"{pid}.{(_PROC / str(pid) / 'stat').read_text().rpartition(')')[2].split()[19]}"
     return ""
+
+
+def _is_gone(owner: str) -> bool:
+    """Whether that very process is not there any more. What is not of our writing (a tool chooses its environment)
+    names none."""
+    named = _IDENTITY.fullmatch(owner)
+    return named is not None and owner != _identity(int(named[1]))
 
 
 def _is_numbered_here(pid: int) -> bool:

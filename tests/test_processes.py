@@ -78,3 +78,31 @@ async def test_what_a_killed_threadmill_left_is_ended_by_the_next_and_what_a_liv
     async with asyncio.timeout(5):
         while alive(left):  # noqa: ASYNC110 - the system takes a moment
             await asyncio.sleep(0.01)
+
+
+ALONE = """
+from agents.processes import end_orphans
+end_orphans()
+print("started")
+"""
+
+
+@pytest.mark.requirement("P4")
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+async def test_a_start_survives_what_a_tool_wrote_into_its_environment_and_being_started_by_one() -> None:
+    """A tool that calls its owner nonsense, and a Threadmill that was started by a tool of one that is gone."""
+    others = [
+        await asyncio.create_subprocess_exec("sleep", "60", env={**os.environ, "THREADMILL_OWNER": owner})
+        for owner in ("me", ".", "\u0663.1", "9" * 5000)
+    ]
+    try:
+        environment = {**os.environ, "THREADMILL_OWNER": "1.1"}
+        command = (sys.executable, "-c", ALONE)
+        started = await asyncio.create_subprocess_exec(*command, env=environment, stdout=asyncio.subprocess.PIPE)
+        assert await started.communicate() == (b"started\n", None)
+        assert [other.returncode for other in others] == [None] * 4, "nobody knows whose they are"
+    finally:
+        for other in others:
+            with suppress(ProcessLookupError):
+                other.kill()
+            await other.wait()
