@@ -99,8 +99,8 @@ class SqliteSessions:
         if not wanted or not candidates:
             raise NotFound(f"no session is called {wanted!r}: /agents lists them")
         if len(candidates) > 1:
-            names = ", ".join(row["id"] for row in candidates)
-            raise NotFound(f"{wanted!r} fits several sessions ({names}): give more of the id")
+            # Which they are is not said: whoever asks may have no right to any of them.
+            raise NotFound(f"{wanted!r} fits several sessions: give more of the id")
         return rows.session(candidates[0])
 
     async def bound(self, where: ThreadRef) -> Session | None:

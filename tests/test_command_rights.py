@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from agents.base import Session
-from bot.access import Principal, Role
+from agents.base import NotFound, Session
+from bot.access import Action, Principal, Role
 from bot.commands import cost, focus, retry
 from bot.commands.base import Denied, Request, Targets
 from channels.base import Account
@@ -67,6 +67,16 @@ async def test_what_a_session_costs_is_told_to_its_owner(tmp_path: Path) -> None
         command = cost.command(Views(here.database))
         assert adas.label in await command.run(asks(ADA, adas))
         assert adas.label not in await command.run(asks(EVE, adas))
+
+
+@pytest.mark.requirement("P9")
+async def test_whoever_asks_by_the_beginning_of_an_id_learns_no_others(tmp_path: Path) -> None:
+    async with world(tmp_path, runs=False) as here:
+        adas, eves_own = await here.says("say hello"), await eves(here)
+        with pytest.raises(NotFound, match="fits several") as refused:
+            await Targets(here.sessions).named(asks(EVE, None), "s", Action.KILL)
+        assert adas.id not in str(refused.value)
+        assert eves_own.id not in str(refused.value)
 
 
 async def test_a_retry_of_what_has_ended_is_not_promised(tmp_path: Path) -> None:
