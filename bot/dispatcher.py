@@ -22,6 +22,7 @@ from bot.asking import Told
 from bot.attachments import Kept
 from bot.commands import Records, Reply
 from bot.event_queues import EventQueues
+from bot.people.directory import shown_name
 from bot.routing.loop_guard import LoopGuard
 from bot.routing.router import (
     Amend,
@@ -355,7 +356,7 @@ class Dispatcher:
         await parts.inbox.mark(stored.n, "routed", decision.reason)
 
     async def _tell_of_change(self, session: Session, original: Stored, decision: Amend, stored: Stored) -> None:
-        name = original.event.sender.name
+        name = shown_name(original.event.sender.name, original.event.sender.account)
         text = (
             f"{name} deleted the message: {original.event.text[:500]}"
             if decision.text is None

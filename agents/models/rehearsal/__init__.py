@@ -24,6 +24,7 @@ from collections.abc import AsyncGenerator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from agents.fenced import unfenced
 from agents.models.base import (
     Block,
     Event,
@@ -248,7 +249,7 @@ def _told(messages: Sequence[Message]) -> Iterator[_Told]:
             if not introduction and block is not message.blocks[-1] and _INTRODUCTION.fullmatch(block.text):
                 introduction = block.text
                 continue
-            yield _Told(text=block.text, introduction=introduction)
+            yield _Told(text=unfenced(block.text), introduction=introduction)
             introduction = ""
 
 
