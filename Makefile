@@ -20,6 +20,10 @@ LOCKED  := --no-deps --require-hashes
 LOCK    := $(BIN)/uv pip compile --quiet --no-config --universal --python-version 3.11 \
              --generate-hashes --no-header --no-annotate
 
+# Two tests at a time go to a worker, so that no worker is left with a heap of slow ones at the end; and the tests
+# are kept compiled in any case, as each worker would spend seconds on that each time.
+PYTEST  := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(WORKERS) --maxschedchunk=2
+
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export UV_SYSTEM_CERTS := true
 
@@ -41,10 +45,10 @@ run: $(RUNTIME) ## set up and start Threadmill
 	@exec $(BIN)/threadmill run $(ARGS)
 
 test: $(DEV) ## set up and run the whole test suite
-	@$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+	@$(PYTEST) $(ARGS)
 
 quick: $(DEV) ## run the tests that are not slow
-	@$(BIN)/python -m pytest -n $(WORKERS) -m "not slow" $(ARGS)
+	@$(PYTEST) -m "not slow" $(ARGS)
 
 check: $(DEV) ## check format, lint, types and import contracts
 	@failed=; \
