@@ -131,7 +131,9 @@ class Turn:
         if why:
             steps.append(NewStep(kind=StepKind.NOTE, body={"text": why}, started_at=now))
         say = self._say(
-            "\n\n".join(part for part in (partial.strip(), f"*{why}*" if why else "") if part), suffix="end"
+            "\n\n".join(part for part in (partial.strip(), f"*{why}*" if why else "") if part),
+            suffix="end",
+            ours=not partial.strip(),
         )
         await self._parts.journal.end_turn(
             self._claim,
@@ -149,6 +151,7 @@ class Turn:
         text = text_of(finished.blocks)
         note = _note(finished)
         said = "\n\n".join(part for part in (text, note) if part)
+        ours = not said
         if self._reports():
             said = "" if said.strip(" \n.*`") in {"", NOTHING} else said
         elif not said and not any(entry.step.kind is StepKind.MODEL for entry in self._this_turn()):
@@ -159,7 +162,7 @@ class Turn:
             outcome,
             [step],
             self._parts.clock(),
-            say=self._say(said),
+            say=self._say(said, ours=ours),
             result=text or note,
             handed=await self._handed(text or note),
         )
@@ -326,14 +329,17 @@ class Turn:
         models = [entry for entry in self._this_turn() if entry.step.kind is StepKind.MODEL]
         return models[-1].ended_at if models else self._parts.clock()
 
-    def _say(self, text: str, suffix: str = "") -> tuple[Outbound, ...]:
+    def _say(self, text: str, suffix: str = "", *, ours: bool = False) -> tuple[Outbound, ...]:
         if self._answer.to is None or not text.strip():
             return ()
         key = f"{self._claim.turn}/{suffix or self._answers()}"
         reply_to = self._answer.reply_to if self._answer.to.thread is None else None
-        first = Outbound(key=DeliveryKey(key), to=self._answer.to, text=text, reply_to=reply_to)
+        first = Outbound(key=DeliveryKey(key), to=self._answer.to, text=text, reply_to=reply_to, ours=ours)
         copies = [place for place in self._answer.report_to if place != self._answer.to]
-        return (first, *(Outbound(key=DeliveryKey(f"{key}@{place.key}"), to=place, text=text) for place in copies))
+        return (
+            first,
+            *(Outbound(key=DeliveryKey(f"{key}@{place.key}"), to=place, text=text, ours=ours) for place in copies),
+        )
 
     def _reports(self) -> bool:
         """Whether this turn makes a report that no person asked for: then only its last answer is said, in every

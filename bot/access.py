@@ -56,6 +56,16 @@ class Principal:
     role: Role
     accounts: frozenset[Account]
     is_bot: bool = False
+    by_token: bool = False  # came in with the bearer token, which only who runs the bot has
+
+    @property
+    def byline(self) -> str:
+        """Who it was, where others read it and rely on it: the configured name, which nobody chooses for himself, or
+        else the display name with the account that cannot be chosen."""
+        named = self.person is not None and ":" not in self.person
+        if self.by_token and not named:
+            return "the owner"
+        return str(self.person) if named else f"{self.name} ({self.account})"
 
 
 class Action(Enum):

@@ -137,7 +137,7 @@ class AnswerDesk:
         if found is None:
             return Told(text="This button is not valid any more.")
         question, answer = found
-        return await self._decide(question, Given(text=answer, by=by.account, name=by.name), by, now)
+        return await self._decide(question, Given(text=answer, by=by.account, name=by.byline), by, now)
 
     async def approve(self, id: str, word: str, by: Principal, now: datetime) -> Told | None:
         """/approve and /deny for a tool call. None: there is no such request."""
@@ -146,7 +146,7 @@ class AnswerDesk:
             return None
         if question.kind is not QuestionKind.APPROVAL:
             return Told(text="That is a question: answer it with its buttons, or write the answer where it stands.")
-        return await self._decide(question, Given(text=word, by=by.account, name=by.name), by, now)
+        return await self._decide(question, Given(text=word, by=by.account, name=by.byline), by, now)
 
     async def awaited(self, event: Inbound, session: Session | None, by: Principal, now: datetime) -> Question | None:
         """The question that this message answers: one of the session of this thread, or one that was put to the

@@ -244,7 +244,7 @@ class Dispatcher:
         given = Given(
             text=_joined(event.text, kept.text),
             by=principal.account,
-            name=principal.name,
+            name=principal.byline,
             inbox=stored.n,
             where=event.where if here else None,
             reply_to=event.message_id if here else None,

@@ -2,11 +2,15 @@
 
 What they still wanted to say is dropped; what is said of them is the runtime's: who killed each, and what it had done.
 It waits its turn like any message, so that fifty of them do not stand before the answer to the command.
+
+Platforms let a bot write some twenty messages a minute into one room, its threads together. So of a large tree only the
+first threads of each room are told, and every one that somebody has written in; the reply to the command names all.
 """
 
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from datetime import datetime
 
 from agents.base import Ended, Mode, SessionId
@@ -19,6 +23,7 @@ from storage.session_ends import Told, end_row, tell_parent
 from storage.sql import load
 
 SQL = load("journal")
+_NOTICES = 10  # in one room, to threads that nobody has written in
 
 
 def kill_tree(
@@ -69,14 +74,19 @@ def _say(
 ) -> list[str]:
     """Tell each thread; the lanes."""
     lanes = []
+    untouched: Counter[ThreadRef] = Counter()
     for row in killed:
         home = rows.place(row["home"])
         if (
             home is None or home == answered_in or (home.thread or "").startswith("+")
         ):  # its thread is not opened any more
             continue
+        if not tx.execute(SQL["written_in"], {"place": home.key}).fetchone()[0]:
+            untouched[home.in_room] += 1
+            if untouched[home.in_room] > _NOTICES:
+                continue
         text = _notice(row, calls[row["id"]], by, now)
-        message = Outbound(key=DeliveryKey(f"killed:{row['id']}"), to=home, text=text)
+        message = Outbound(key=DeliveryKey(f"killed:{row['id']}"), to=home, text=text, ours=True)
         if outbox.enqueue(tx, message, now=now):  # of no session: who is killed says nothing more
             lanes.append(home.key)
     return lanes

@@ -17,7 +17,7 @@ _EMPTY = "{}"
 
 def message_body(message: Outbound) -> str:
     """What an Outbound has beside its columns."""
-    flags = message.private or message.stays
+    flags = message.private or message.stays or message.ours
     if not (message.attachments or message.buttons or message.reply_to or message.answer_with or flags):
         return _EMPTY
     body: dict[str, Any] = {}
@@ -36,6 +36,8 @@ def message_body(message: Outbound) -> str:
         body["private"] = True
     if message.stays:
         body["stays"] = True
+    if message.ours:
+        body["ours"] = True
     return rows.to_json(body)
 
 
@@ -116,4 +118,5 @@ def _outbound(key: DeliveryKey, to: ThreadRef, text: str, body: dict[str, Any], 
         control=control,
         private=body.get("private", False),
         stays=body.get("stays", False),
+        ours=body.get("ours", False),
     )

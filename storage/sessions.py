@@ -112,7 +112,7 @@ class SqliteSessions:
         def work(tx: sqlite3.Connection) -> None:
             bind(tx, session, where, now)
             if home:
-                tx.execute(SQL["set_home"], {"id": session, "place": where.key})
+                tx.execute(SQL["set_home"], {"session": session, "place": where.key})
 
         await self._database.write(work)
 

@@ -89,6 +89,16 @@ async def test_whoever_holds_the_token_is_the_owner_on_the_page_and_nowhere_else
     assert directory.principal(Account("webhook:main"), "me").role is Role.NONE
 
 
+async def test_nobody_passes_for_another_by_the_name_that_he_gives_himself():
+    let_in = (link(STRANGER, STRANGER, "user"),)
+    directory = await directory_of(ADA_LISTED, links=let_in, token_channels=frozenset({ChannelName("web")}))
+    assert directory.principal(ADA, "Countess").byline == "ada"
+    for name in ("ada", "the owner"):
+        assert directory.principal(STRANGER, name).byline == f"{name} ({STRANGER})"
+        assert directory.principal(SECOND, name).byline == f"{name} ({SECOND})"
+    assert directory.principal(Account("web:owner"), "You").byline == "the owner", "whom people elsewhere read of"
+
+
 async def test_an_account_that_was_linked_from_the_page_is_the_owners():
     links = (link(ADA_AT_HOME, "web:main"), link(STRANGER, "slack:T1/U7"))
     directory = await directory_of(links=links, token_channels=frozenset({ChannelName("web")}))

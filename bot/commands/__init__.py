@@ -11,6 +11,7 @@ from agents.base import NotFound, Refused
 from bot.access import Principal
 from bot.attachments import Kept
 from bot.commands.base import Command, Denied, Misused, Request
+from bot.commands.late import LateCommands
 from bot.routing.router import Run
 from channels.base import CommandSpec
 from storage.inbox import Stored
@@ -40,6 +41,7 @@ class Commands:
     def __init__(self, audit: Records) -> None:
         self._audit = audit
         self._commands: dict[str, Command] = {}
+        self._late = LateCommands()
 
     def add(self, commands: Iterable[Command]) -> None:
         for command in commands:
@@ -61,6 +63,11 @@ class Commands:
     ) -> Reply:
         """The command's answer; what is refused or misused is an answer too."""
         command = self._commands[run.invocation.name]
+        line = (
+            f"{command.name} {run.invocation.arguments_text}".split("\n")[0].replace("`", "'").strip()[:_LONGEST_WORDS]
+        )
+        if command.soon and (asked := self._late.question(stored.event, line, now)) is not None:
+            return Reply(text=asked, private=False)
         request = Request(
             principal=principal,
             where=stored.event.where,

@@ -72,6 +72,7 @@ class Command:
     public: bool = False  # its answer is for everybody in the place: it changed what they are part of
     decides: bool = False  # what it did is noted in the audit log (a spawn, a steer and a kill note themselves)
     looks: frozenset[str] = frozenset()  # first words with which it only looks; "" is no word at all
+    soon: bool = False  # it ends or begins something: nobody means it an hour later without saying it again
     in_private: bool = False  # it is about codes that others should not see
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from agents.base import State
 from agents.ports import Sessions
 from bot.access import Action
 from bot.commands.base import SESSION, Command, Misused, Request, Targets, allow
@@ -14,6 +15,8 @@ def focus(sessions: Sessions, targets: Targets) -> Command:
             raise Misused("Name a session: /focus session")
         session = await targets.named(request, name, Action.FOCUS)
         await _may_leave(request, targets)
+        if session.state is State.ENDED:
+            return f"**{session.label}** has ended, so this place stays as it was. `/agents` lists who is alive."
         await sessions.bind(session.id, request.where, request.now, home=session.home is None)
         return f"This place now talks to **{session.label}**. /unfocus leaves it."
 

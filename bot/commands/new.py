@@ -21,6 +21,7 @@ def command(sessions: Sessions, targets: Targets) -> Command:
 
     return Command(
         name="new",
+        soon=True,
         summary="Close this conversation and begin a new one",
         usage="/new",
         run=run,

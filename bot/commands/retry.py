@@ -30,6 +30,7 @@ def command(team: Team, targets: Targets) -> Command:
 
     return Command(
         name="retry",
+        soon=True,
         summary="Try the last request again",
         usage="/retry [session]",
         run=run,

@@ -53,6 +53,7 @@ def command(team: Team, profiles: Profiles, models: Models) -> Command:
 
     return Command(
         name="spawn",
+        soon=True,
         summary="Start an agent on a task, in a thread of its own",
         usage="/spawn [agent] [label=… model=… timeout=… budget=… workspace=…] task",
         run=run,

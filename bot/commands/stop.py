@@ -16,6 +16,7 @@ def command(team: Team, targets: Targets) -> Command:
 
     return Command(
         name="stop",
+        soon=True,
         summary="End this turn, keep the session",
         usage="/stop [session]",
         run=run,

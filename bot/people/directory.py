@@ -107,7 +107,8 @@ class Directory:
     def principal(self, account: Account, name: str, is_bot: bool = False) -> Principal:
         known = self._known.get(account)
         role = known.role if known else self._default_role
-        if self._token_channels and channel_of(account) in self._token_channels:
+        by_token = bool(self._token_channels) and channel_of(account) in self._token_channels
+        if by_token:
             role = Role.OWNER
         return Principal(
             account=account,
@@ -116,6 +117,7 @@ class Directory:
             role=role,
             accounts=known.together if known else frozenset((account,)),
             is_bot=is_bot,
+            by_token=by_token,
         )
 
     def person_of(self, account: Account) -> str | None:

@@ -154,6 +154,7 @@ class Outbound:
     control: bool = False  # a command's reply: goes before everything else that waits there
     private: bool = False  # only for the person asked, where the platform can (Capability.EPHEMERAL)
     stays: bool = False  # meant for whoever reads this very place: it waits, and never falls back to another
+    ours: bool = False  # Threadmill says it, no agent: commands in it are named as they are given there
     spare: bool = False  # an edit that may also be left out: it takes no turn that another message could need
 
 

@@ -29,7 +29,10 @@ PLAIN_UNITS = 39_000
 _JOINER = "\u2060"
 _OPENING = r"(?:<|&lt;|&\#0*60;|&\#[xX]0*3[cC];)"
 _CALLS = re.compile(rf"({_OPENING})(?=[!](?:channel|here|everyone|group|subteam|date)\b|@[A-Za-z0-9])", re.IGNORECASE)
-_COMMAND = re.compile(r"(?<!`)`/([a-z]+)(?=[ `])")
+_COMMAND = re.compile(  # fenced code is shown as it is: somebody may be asked to allow exactly that
+    r"^(?P<fence>`{3,})[^\n]*\n.*?^(?P=fence)`*|(?:(?<=[\s(*])|^)(?P<tick>`?)/(?P<name>[a-z]+)(?=[\s`.,;:!?)]|$)",
+    re.MULTILINE | re.DOTALL,
+)
 _CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _BARE_CALLS = re.compile(r"(?<![\w.])@(?=(?:channel|here|everyone|group)\b)", re.IGNORECASE)
 
@@ -94,7 +97,11 @@ def quoted(text: str) -> str:
 
 def with_commands(text: str, commands: frozenset[str], *, here: str) -> str:
     """Commands as they are given here: `/stop` is `!stop` in a thread, where Slack offers no slash commands."""
-    return _COMMAND.sub(lambda found: f"`{here}{found[1]}" if found[1] in commands else found[0], text)
+
+    def named(found: re.Match[str]) -> str:
+        return f"{found['tick']}{here}{found['name']}" if found["name"] in commands else found[0]
+
+    return _COMMAND.sub(named, text)
 
 
 def mrkdwn(text: str) -> str:

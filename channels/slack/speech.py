@@ -142,8 +142,10 @@ class Speech:
         return await self._lookup.post(part, since)
 
     def _as_said(self, part: Outbound) -> Outbound:
-        """A reply of ours names commands natively; what an agent writes stays as it is."""
-        return replace(part, text=self._native(part.text, part.to)) if part.control else part
+        """What we say ourselves names commands natively; what an agent writes stays as it is."""
+        return (
+            replace(part, text=self._native(part.text, part.to)) if part.control or part.buttons or part.ours else part
+        )
 
     def _native(self, text: str, where: ThreadRef) -> str:
         """What we say of commands, in the form in which they are given there."""

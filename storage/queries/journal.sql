@@ -173,6 +173,9 @@ select * from steps where session = :session and n > :after order by n limit :li
 -- name: recent_steps
 select * from steps where session = :session order by n desc limit :limit
 
+-- name: written_in
+select exists (select 1 from inbox where place = :place and is_bot = 0 and kind in ('message', 'command'))
+
 -- name: tool_calls
 select count(*) from steps where session = :session and kind = 'result' and not coalesce(json_extract(body, '$.skipped'), 0)
 

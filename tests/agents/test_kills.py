@@ -13,6 +13,8 @@ from pydantic import BaseModel
 
 from agents.base import Ended, Fenced, MailKey, MailKind, NewMail, State, StepKind
 from agents.tools.base import Call
+from channels.base import Account, ChannelName, EventId, Inbound, Kind, Sender, ThreadRef
+from storage.inbox import Inbox
 from tests.agents.world import World, profiles, world
 
 FIFTY = [f"spawn researcher as c{number}: wait {300 + number * 4}ms then say Result {number}" for number in range(49)]
@@ -149,3 +151,37 @@ async def test_a_session_killed_before_it_is_taken_up_after_a_crash_does_nothing
         assert {row[0] for row in await here.query("select ended from sessions")} == {Ended.KILLED.value}
         steps = [step.step.kind for step in await here.journal.history((await here.sessions.find("one")).id)]
         assert steps == [StepKind.INPUT], "its model was not asked again"
+
+
+async def test_of_a_large_tree_in_one_room_the_first_threads_are_told_and_those_that_people_have_written_in(
+    tmp_path: Path,
+) -> None:
+    """Fifty notices would take Telegram minutes."""
+    room = ThreadRef(channel=ChannelName("telegram"), room="-100")
+    async with world(tmp_path, agents=profiles(max_children=60)) as here:
+        root = await here.says("\n".join(["spawn researcher: wait 30s"] * 49 + ["wait 30s"]))
+
+        async def all_there() -> bool:
+            return len(await here.sessions.living()) == 50
+
+        await here.until(all_there, 20)
+        children = await here.sessions.children(root.id)
+        for number, child in enumerate(children):
+            await here.sessions.bind(child.id, replace(room, thread=str(number)), here.now(), home=True)
+        for thread, is_bot in (("40", False), ("45", True)):
+            said = Inbound(
+                id=EventId(thread),
+                kind=Kind.MESSAGE,
+                where=replace(room, thread=thread),
+                sender=Sender(account=Account("telegram:42"), name="Ada", is_bot=is_bot),
+                text="how is it going?",
+                sent_at=here.now(),
+            )
+            await Inbox(here.database).accept(room.channel, [said], {}, here.now())
+        killed = await here.team.kill(root.id, by="ada")
+        assert len(killed.sessions) == 50
+        told = [row[0] for row in await here.query("select lane from deliveries where key like 'killed:%'")]
+        threads = [ThreadRef.parse(lane).thread for lane in told if lane.startswith("telegram:")]
+        assert len(threads) == 11
+        assert "40" in threads
+        assert "45" not in threads, "only people count"

@@ -44,6 +44,10 @@ def said(slack: SlackRig, text: str = "hello", key: str = "k1", **more: object) 
     return Outbound(key=DeliveryKey(key), text=text, **({"to": slack.room} | more))  # type: ignore[arg-type]
 
 
+def mrkdwn_of(message: dict[str, object]) -> str:
+    return str(message["text"])
+
+
 def last(slack: SlackRig, room: str = "C1") -> dict[str, object]:
     return slack.slack.space.rooms[room].messages[-1]
 
@@ -573,3 +577,10 @@ async def test_what_is_said_of_commands_is_said_in_slacks_form(slack: SlackRig):
     assert (await slack.shown(slack.room))[-1].text == "Try `/threadmill kill all`."
     await slack.channel.send(said(slack, "An agent quotes `/kill all`.", "k2"))
     assert (await slack.shown(slack.room))[-1].text == "An agent quotes `/kill all`."
+    await slack.channel.send(said(slack, "*It failed. /kill ends it. See /etc/hosts, and/kill.*", "k3", ours=True))
+    assert "_It failed. /threadmill kill ends it. See /etc/hosts, and/kill._" in mrkdwn_of(last(slack))
+    asked = "May it run?\n\n```json\n{}\n /kill\n```\n\nWrite `/agents q1`, or /kill q1."
+    await slack.channel.send(said(slack, asked, "k4", buttons=(Button(id="b1", label="Yes"),), to=thread))
+    shown = seen_text(last(slack))
+    assert " /kill\n```" in shown, "what somebody is asked to allow is shown as it is"
+    assert "Write `!agents q1`, or !kill q1." in shown

@@ -69,6 +69,7 @@ async def _about_the_session(threadmill: Running, screen: Screen, thread: Thread
     await ask(screen, home, "/unfocus", "talks to no session now")
     await ask(screen, thread, "/new", "Closed assistant-1")
     await ask(screen, thread, "/status", "No session is bound")
+    await ask(screen, thread, "/focus assistant-1", "has ended, so this place stays as it was")
 
 
 @pytest.mark.requirement("P5")

@@ -62,9 +62,9 @@ async def test_one_message_shows_the_children_and_says_how_each_ended(screen: Sc
         beta = next(line for line in half.splitlines() if "beta" in line)
         assert "waiting" in beta or "running wait" in beta or "thinking" in beta
         killed = await threadmill.command(screen, home, "/kill beta", "Killed beta")
-        assert "(by Ada" in killed
+        assert "(by ada)" in killed
         assert "Until then: 1 turn, 0 tool calls" in killed
-        said_to_it = await threadmill.shows(screen, there["beta"], "beta was killed by Ada")
+        said_to_it = await threadmill.shows(screen, there["beta"], "beta was killed by ada")
         assert "Until then: 1 turn, 0 tool calls" in said_to_it[-1]
         over = await shown(threadmill, screen, home, lambda text: "3 agents have ended" in text, "all have ended")
         assert "1 done, 1 killed, 1 failed" in over
