@@ -6,7 +6,6 @@ stand or fall together, and every one of them begins by asking whether the claim
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -14,17 +13,14 @@ from datetime import datetime, tzinfo
 from typing import Any
 
 from agents.base import (
-    ALWAYS_JOIN,
     Activation,
     AgentName,
-    Answer,
     Claim,
     Committed,
     Epoch,
     Fenced,
     NewStep,
     Outcome,
-    QueueMode,
     SessionId,
     State,
     Step,
@@ -33,18 +29,17 @@ from agents.base import (
 )
 from agents.ports import Handed, Signals
 from agents.session import Move, moved, turn_id
-from channels.base import Outbound, ThreadRef
+from channels.base import Outbound
 from storage import audit, hops, outbox, rows
 from storage.database import Database, from_nano, from_us, to_nano, to_us
 from storage.session_ends import ENDED_BY, answer_turn, finish
 from storage.sql import load
+from storage.taking_in import answer_after, answer_of, interrupts, joins, starts
 
 SQL = load("journal")
 
 _REMEMBERED_SESSIONS = 256
 _REMEMBERED_STEPS = 2_000  # of one session
-
-_ALWAYS_JOINS = frozenset(kind.value for kind in ALWAYS_JOIN)
 
 
 class SqliteJournal:
@@ -193,10 +188,10 @@ def _activate(
     if (begun is None and not waiting) or (row["state"] == "waiting" and not waiting and not due):
         return None
     crashed = begun is not None and row["state"] != "waiting" and row["holder"] not in (holder, None)
-    interrupted = begun is not None and any(_interrupts(mail, row) for mail in waiting)
+    interrupted = begun is not None and any(interrupts(mail, row) for mail in waiting)
     number = row["turns"] + (begun is None)
     turn = TurnId(begun) if begun else turn_id(id, number)
-    taking = _joins(waiting, row) if begun else _starts(waiting, row)
+    taking = joins(waiting, row) if begun else starts(waiting, row)
     if row["stopping"]:
         taking = []  # this turn asks the model nothing more: what waits begins the next one
     claimed = tx.execute(
@@ -209,7 +204,7 @@ def _activate(
             "turns": number,
             "crashes": row["crashes"] + crashed,
             "now": to_us(now),
-            **_answer(taking, row, fresh=begun is None),
+            **answer_after(taking, row, fresh=begun is None),
         },
     ).fetchone()
     if begun is None:
@@ -231,7 +226,7 @@ def _activate(
         crashed=crashed,
         interrupted=interrupted,
         stopping=bool(row["stopping"]),
-        answer=_answer_of(claimed),
+        answer=answer_of(claimed),
     )
 
 
@@ -239,56 +234,8 @@ def _waiting(tx: sqlite3.Connection, session: str) -> list[sqlite3.Row]:
     return tx.execute(SQL["mail_waiting"], {"session": session}).fetchall()
 
 
-def _mode(mail: sqlite3.Row, session: sqlite3.Row) -> str:
-    return str(mail["mode"] or session["queue"] or QueueMode.STEER.value)
-
-
-def _interrupts(mail: sqlite3.Row, session: sqlite3.Row) -> bool:
-    return mail["kind"] not in _ALWAYS_JOINS and _mode(mail, session) == "interrupt"
-
-
-def _joins(waiting: list[sqlite3.Row], session: sqlite3.Row) -> list[sqlite3.Row]:
-    """Which of the waiting mail joins the turn that runs."""
-    return [mail for mail in waiting if mail["kind"] in _ALWAYS_JOINS or _mode(mail, session) == "steer"]
-
-
-def _starts(waiting: list[sqlite3.Row], session: sqlite3.Row) -> list[sqlite3.Row]:
-    """Which of the waiting mail a new turn takes in: in followup one message, otherwise all that waits."""
-    taken: list[sqlite3.Row] = []
-    for mail in waiting:
-        followup = mail["kind"] not in _ALWAYS_JOINS and _mode(mail, session) == "followup"
-        if followup and taken:
-            break
-        taken.append(mail)
-        if followup:
-            break
-    return taken
-
-
 def _joining(tx: sqlite3.Connection, session: sqlite3.Row) -> list[sqlite3.Row]:
-    return _joins(_waiting(tx, session["id"]), session)
-
-
-def _answer(taken: list[sqlite3.Row], session: sqlite3.Row, *, fresh: bool) -> dict[str, str | int | None]:
-    """Where the answer belongs after this mail: where the last one that named a place came from. Where a session
-    reports to several places, a turn that took in mail without a place is a report for all of them."""
-    unasked = session["report_to"] is not None and any(mail["place"] is None for mail in taken)
-    report = int(unasked or (not fresh and bool(session["answer_report"])))
-    for mail in reversed(taken):
-        if mail["place"] is not None:
-            return {"answer_to": mail["place"], "answer_reply": mail["reply_to"], "answer_report": report}
-    if fresh or session["answer_to"] is None:
-        return {"answer_to": session["home"], "answer_reply": None, "answer_report": report}
-    return {"answer_to": session["answer_to"], "answer_reply": session["answer_reply"], "answer_report": report}
-
-
-def _answer_of(session: sqlite3.Row) -> Answer:
-    report_to = json.loads(session["report_to"]) if session["answer_report"] else ()
-    return Answer(
-        to=rows.place(session["answer_to"]),
-        reply_to=session["answer_reply"],
-        report_to=tuple(ThreadRef.parse(place) for place in report_to),
-    )
+    return joins(_waiting(tx, session["id"]), session)
 
 
 def _take_in(tx: sqlite3.Connection, claim: Claim, taking: list[sqlite3.Row], now: datetime) -> tuple[Step, ...]:
@@ -403,11 +350,11 @@ def _go_on(tx: sqlite3.Connection, claim: Claim, row: sqlite3.Row, now: datetime
     taken = _take_in(tx, claim, taking, now)
     if taking:
         hops.joined(tx, claim.turn, taking)
-    progress = {"id": claim.session, "now": to_us(now), "doing": doing, **_answer(taking, row, fresh=False)}
+    progress = {"id": claim.session, "now": to_us(now), "doing": doing, **answer_after(taking, row, fresh=False)}
     tx.execute(SQL["progressed"], progress)
     after = tx.execute(SQL["session"], {"id": claim.session}).fetchone()
     stopping = bool(row["stopping"])
-    return Committed(taken=taken, stopping=stopping, session=rows.session(after), answer=_answer_of(after))
+    return Committed(taken=taken, stopping=stopping, session=rows.session(after), answer=answer_of(after))
 
 
 def _rest(
