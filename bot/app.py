@@ -45,10 +45,6 @@ from bot.people.operators import Operators
 from bot.people.pairing import PairingDesk
 from bot.people.reach import Reach
 from bot.showing import Showing
-from bot.showing.marks import Marks
-from bot.showing.presence import Presence
-from bot.showing.progress import Progress
-from bot.showing.rewording import Rewording
 from bot.signals import Wiring
 from bot.speaker import Speaker
 from bot.stores import Stores, on
@@ -157,7 +153,7 @@ class Application:
         speaker = Speaker(outbox, wiring.said, self.connections.find, clock)
         self.operators = Operators(self.directory, speaker)
         self.closing, answers = _answering(stores, self.connections, speaker, self.hub, clock)
-        self.showing = _showing(stores, self.connections, speaker, self.hub, clock)
+        self.showing = Showing.on(stores, self.connections.find, speaker, self.hub, clock)
         watching = Watching(self.hub, self.showing, metrics, self.operators, clock)
         self.courier = Courier(
             CourierParts(
@@ -402,18 +398,6 @@ def _make(configured: ConfiguredChannel, context: Callable[[], ChannelContext]) 
     assert package is not None, "bot.config.parse knows the kind"
     channel: Channel = package.create(configured.settings, context())
     return channel
-
-
-def _showing(
-    stores: Stores, connections: Connections, speaker: Speaker, hub: EventHub, clock: Callable[[], datetime]
-) -> Showing:
-    channel = connections.find
-    rewording = Rewording(stores.outbox, channel, hub.reworded)
-    return Showing(
-        presence=Presence(channel, stores.sessions, LOCAL_CHANNELS),
-        progress=Progress(stores.boards, rewording, channel, speaker, hub.words, clock),
-        marks=Marks(stores.marks, rewording, speaker, channel, clock),
-    )
 
 
 def _answering(

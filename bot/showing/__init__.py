@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from datetime import datetime
+from typing import Any, Self
 
 from agents.base import SessionId
+from bot.current import LOCAL_CHANNELS
+from bot.events import EventHub
 from bot.lasting import lasting
+from bot.showing.following import Says
 from bot.showing.marks import Marks
 from bot.showing.presence import Presence
 from bot.showing.progress import Progress
+from bot.showing.rewording import Rewording
+from bot.stores import Stores
+from channels.base import Channel, ChannelName
 from channels.delivery import Delivery, DeliveryState
 
 
@@ -20,6 +27,23 @@ class Showing:
     presence: Presence
     progress: Progress
     marks: Marks
+
+    @classmethod
+    def on(
+        cls,
+        stores: Stores,
+        channel: Callable[[ChannelName], Channel | None],
+        speaker: Says,
+        hub: EventHub,
+        clock: Callable[[], datetime],
+    ) -> Self:
+        """Made from what is remembered. The page shows what runs by itself (`hub`), so nothing is shown there twice."""
+        rewording = Rewording(stores.outbox, channel, hub.reworded)
+        return cls(
+            presence=Presence(channel, stores.sessions, LOCAL_CHANNELS),
+            progress=Progress(stores.boards, rewording, channel, speaker, hub.words, clock),
+            marks=Marks(stores.marks, rewording, speaker, channel, clock),
+        )
 
     async def run(self) -> None:
         """Serve until cancelled."""

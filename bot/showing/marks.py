@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import structlog
 
 from agents.base import SessionId
+from bot.showing.following import Says, changed_or
 from bot.showing.rewording import Rewording
 from channels.base import (
     Capability,
@@ -49,10 +50,6 @@ class Store(Protocol):
     async def of(self, session: SessionId) -> Sequence[Marked]: ...
     async def shown(self, mail: int, mark: Mark) -> None: ...
     async def done(self, mail: int) -> None: ...
-
-
-class Says(Protocol):
-    async def say(self, message: Outbound, *, session: SessionId | None = None) -> None: ...
 
 
 class Marks:
@@ -154,7 +151,7 @@ class Marks:
                 elif each.wanted is not each.shown or each.wanted is None:
                     await self._show(each)
             if early:
-                await _changed_or(changed, min(early))
+                await changed_or(changed, min(early))
             elif not changed.is_set() and all(each.wanted is each.shown for each in marked):
                 return  # until something is told
 
@@ -215,11 +212,3 @@ class Marks:
 def _pause(error: Exception) -> float:
     wait = error.retry_after.total_seconds() if isinstance(error, TemporaryFailure) and error.retry_after else 0.0
     return min(60.0, max(_PAUSE_SECONDS, wait))
-
-
-async def _changed_or(changed: asyncio.Event, seconds: float) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            await changed.wait()
-    except TimeoutError:
-        pass

@@ -19,6 +19,7 @@ import structlog
 
 from agents import progress
 from agents.base import Session, SessionId
+from bot.showing.following import Says, changed_or
 from bot.showing.rewording import Rewording
 from channels.base import (
     Channel,
@@ -50,10 +51,6 @@ class Boards(Protocol):
     async def open(self) -> Sequence[DeliveryKey]: ...
     async def board(self, key: DeliveryKey) -> Board | None: ...
     async def close(self, key: DeliveryKey) -> bool: ...
-
-
-class Says(Protocol):
-    async def say(self, message: Outbound, *, session: SessionId | None = None) -> None: ...
 
 
 class Progress:
@@ -169,7 +166,7 @@ class Progress:
                     continue  # one more was spawned in this instant
                 if not any(map(progress.at_work, found.sessions)) and not changed.is_set():
                     return  # until something is told
-                await _changed_or(changed, _TICK_SECONDS)
+                await changed_or(changed, _TICK_SECONDS)
                 pause = 0.0
             await asyncio.sleep(max(pause, self._soonest(key)))
 
@@ -220,11 +217,3 @@ class Progress:
         link = await channel.link(home)
         self._links[home.key] = (link, now)
         return link
-
-
-async def _changed_or(changed: asyncio.Event, seconds: float) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            await changed.wait()
-    except TimeoutError:
-        pass
