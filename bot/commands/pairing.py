@@ -5,11 +5,12 @@ A request of a session has an id that begins with `q` and is longer than a code,
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 from typing import Protocol
 
 from agents.questions import ALWAYS, DENY, ONCE
-from agents.tool_servers import Pin
+from agents.tool_servers import Offered, Pin
 from bot.access import Action, Principal, Role
 from bot.asking import Told
 from bot.commands.base import Command, Misused, Request, allow
@@ -68,9 +69,8 @@ def link(desk: PairingDesk, tells: Tells) -> Command:
 
 
 _SERVER = "mcp:"
-_DIGITS = 10  # of a digest, as people type it
-_SHOWN = 6_000  # characters of what a server offers
-_SHOWN_OF_ONE = 600
+_DIGITS = 32  # of a digest: with few, a server could make two offers that have the same and exchange them
+_SHOWN = 50_000  # characters of what a server offers; a long message becomes a file
 
 
 async def _release(servers: Releases, name: str, digest: str, by: str) -> str:
@@ -85,10 +85,10 @@ async def _release(servers: Releases, name: str, digest: str, by: str) -> str:
             return f"The tools of {name} are released as they were shown."
     elif pin.is_approved:
         return f"The tools of {name} are released already; nothing waits."
-    lines = [f"**{tool.name}**: {_cut(tool.description) or 'no description'}" for tool in pin.offered]
-    text = "\n".join(f"- {line}" for line in lines)
+    text = "\n".join(f"- {_described(tool)}" for tool in pin.offered)
     if len(text) > _SHOWN:
-        text = f"{text[:_SHOWN]} …\n\n(cut: {len(pin.offered)} tools in all)"
+        hidden = len(text) - _SHOWN
+        text = f"{text[:_SHOWN]} …\n\n(cut: {len(pin.offered)} tools in all; **{hidden} characters are not shown**)"
     changed = "That is not what the server offers now. " if digest else ""
     return (
         f"{changed}{name} offers other tools than were approved. What it says of them is its own text, and agents would"
@@ -96,9 +96,11 @@ async def _release(servers: Releases, name: str, digest: str, by: str) -> str:
     )
 
 
-def _cut(description: str) -> str:
-    line = " ".join(description.split())
-    return line if len(line) <= _SHOWN_OF_ONE else f"{line[:_SHOWN_OF_ONE]} …"
+def _described(tool: Offered) -> str:
+    """All that models would read of it: what is hidden is in the part that nobody was shown."""
+    about = " ".join(tool.description.split()) or "no description"
+    parameters = json.dumps(tool.schema, ensure_ascii=False, sort_keys=True).replace("`", "'")
+    return f"**{tool.name}**: {about}\n  `{parameters}`"
 
 
 def approve(desk: PairingDesk, tells: Tells, requests: Decides, servers: Releases) -> Command:
