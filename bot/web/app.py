@@ -57,9 +57,8 @@ class Web:
     async def _healthz(self, _: Request) -> Response:
         """200 while the core works, whatever the platforms do."""
         health = self._parts.health()
-        servers = {
-            server.name: {"fine": server.is_fine, "state": server.state} for server in self._parts.tool_servers()
-        }
+        # Anybody may ask: what a tool server says of itself, or an error of it, is for people behind the door.
+        servers = {server.name: {"fine": server.is_fine} for server in self._parts.tool_servers()}
         known = {"status": "ok", "channels": {name: _health(state) for name, state in health.items()}}
         return answer({**known, "tool_servers": servers} if servers else known)
 

@@ -245,7 +245,7 @@ async def test_every_tool_of_a_server_waits_for_leave_where_the_profile_says_so_
         await threadmill.until(lambda: states["fake"].startswith("withheld"))
         await threadmill.post("t", "/health")
         await threadmill.heard("t", "tool server **fake**: withheld")
-        assert (await threadmill.client.get("/healthz")).json()["tool_servers"]["fake"]["fine"] is False
+        assert (await threadmill.client.get("/healthz")).json()["tool_servers"] == {"fake": {"fine": False}}
         assert "withheld" in (await threadmill.client.get("/health")).text
         (told,) = await threadmill.rows("select text from deliveries where key like 'operator:mcp/fake/%'")
         assert "`/approve mcp:fake` shows" in told[0]
