@@ -132,6 +132,9 @@ class DispatchParts:
     clock: Callable[[], datetime]
 
 
+_BEGIN = frozenset({"spawn", "retry"})  # commands after which an agent works
+
+
 class Dispatcher:
     """Routes what was committed. `run` must be running for `offer` to have an effect."""
 
@@ -218,7 +221,9 @@ class Dispatcher:
         await self._parts.inbox.mark(stored.n, "refused", decision.reason)
 
     async def _run(self, decision: Run, principal: Principal, stored: Stored, now: datetime) -> None:
-        answer = await self._parts.commands.run(decision, principal, stored, now, partial(self._kept, stored.event))
+        if decision.invocation.name in _BEGIN and await self._overtaken(stored):
+            return
+        answer = await self._parts.commands.run(decision, principal, stored, now, partial(self._kept_in_time, stored))
         await self._reply(stored, answer.text, private=answer.private)
         await self._parts.inbox.mark(stored.n, "routed", decision.reason)
 
@@ -301,14 +306,7 @@ class Dispatcher:
     async def _begin(self, decision: NewSession, principal: Principal, stored: Stored) -> None:
         event = stored.event
         kept = await self._kept(event)
-        if self._queues.overtaken(stored):
-            self._parts.marks.refused(event.where, event.message_id)
-            if self._seldom.says(f"overtaken:{event.where.key} {event.sender.account}", self._parts.clock()):
-                text = (
-                    "What you wrote before the /kill and nobody had read is not taken up: send it again if it counts."
-                )
-                await self._reply(stored, text)
-            await self._parts.inbox.mark(stored.n, "refused", "a /kill went ahead of it")
+        if await self._overtaken(stored):
             return
         task = Task(
             key=f"in:{stored.key}",
@@ -330,6 +328,25 @@ class Dispatcher:
         except Refused as refused:
             await self._reply(stored, str(refused))
             await self._parts.inbox.mark(stored.n, "refused", str(refused))
+
+    async def _overtaken(self, stored: Stored) -> bool:
+        """Whether a /kill went ahead of what would begin something: then nothing is begun."""
+        if not self._queues.overtaken(stored):
+            return False
+        event = stored.event
+        self._parts.marks.refused(event.where, event.message_id)
+        if self._seldom.says(f"overtaken:{event.where.key} {event.sender.account}", self._parts.clock()):
+            text = "What you wrote before the /kill and nobody had read is not taken up: send it again if it counts."
+            await self._reply(stored, text)
+        await self._parts.inbox.mark(stored.n, "refused", "a /kill went ahead of it")
+        return True
+
+    async def _kept_in_time(self, stored: Stored) -> Kept:
+        """The files of a command. Raises Refused when a /kill went ahead while they were fetched."""
+        kept = await self._kept(stored.event)
+        if self._queues.overtaken(stored):
+            raise Refused("Your /kill went ahead of this, so nothing is begun: send it again if it counts.")
+        return kept
 
     async def _kept(self, event: Inbound) -> Kept:
         return await self._parts.files.keep(event) if event.attachments else Kept(attachments=(), text="")

@@ -144,22 +144,28 @@ async def test_a_message_with_nothing_but_a_file_is_handed_to_an_agent_from_its_
 
 
 @pytest.mark.requirement("P4")
-async def test_a_kill_waits_for_no_file_and_what_it_went_ahead_of_begins_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("in_hand", "told"), [("look", "wrote before the /kill"), ("/spawn look", "went ahead of this")]
+)
+async def test_a_kill_waits_for_no_file_and_what_it_went_ahead_of_begins_nothing(
+    tmp_path: Path, in_hand: str, told: str
+) -> None:
     async with discord() as screen, running(write_config(tmp_path, [screen]), [screen]) as threadmill:
         world, home = screen.world, screen.home()
         screen.says(home, "wait 30s then say Never")
         await threadmill.until(lambda: threadmill.application.engine.awake, "the turn runs")
         screen.server.faults.files_wait_for = fetched = asyncio.Event()
-        world.says(home.room, "look", attachments=[world.attach(home.room, "large.bin", b"x")])
+        world.says(home.room, in_hand, attachments=[world.attach(home.room, "large.bin", b"x")])
         screen.says(home, "say Behind the file")
+        screen.says(home, "/spawn say Spawned behind the file")
         asked = time.monotonic()
         await threadmill.command(screen, home, "/kill", "Killed assistant-1")
         assert time.monotonic() - asked < 1.5
         fetched.set()
-        await threadmill.shows(screen, home, "wrote before the /kill")
+        await threadmill.shows(screen, home, told)
         refused = "select count(*) from inbox where state = 'refused' and decision like 'a /kill went ahead%'"
         await threadmill.settled()
-        assert await threadmill.rows(refused) == [(2,)]
+        assert await threadmill.rows(refused) == [(2 + (in_hand == "look"),)]
         assert len([text for text in screen.said(home) if "before the /kill" in text]) == 1
         assert await threadmill.rows("select label, ended from sessions") == [("assistant-1", "killed")]
         screen.says(home, "say After it")
