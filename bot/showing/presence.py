@@ -23,7 +23,7 @@ from channels.base import Capability, Channel, ChannelError, ChannelName, LiveTe
 
 log = structlog.get_logger("presence")
 
-_TYPING_SECONDS = 4.0  # Telegram's sign lasts 5 s, Discord's 10
+TYPING_SECONDS = 4.0  # Telegram's sign lasts 5 s, Discord's 10
 TYPING_AFTER_SECONDS = 0.6  # an answer that is there by then needs no sign, and a sign is a request like any other
 _QUIET_SECONDS = 1.0  # an answer that is there by then needs no preview
 _GRACE_SECONDS = 3.0  # for the delivery that takes the preview's place
@@ -122,20 +122,20 @@ class Presence:
             log.exception("no picture of a turn", session=session, channel=picture.where.channel)
 
     async def _paint(self, session: SessionId, picture: _Picture) -> None:
-        typed = -_TYPING_SECONDS
+        typed = -TYPING_SECONDS
         try:
             await _happened_or(picture.ended, TYPING_AFTER_SECONDS)
             while not picture.ended.is_set():
                 picture.changed.clear()
                 channel = await self._there(session, picture)
                 now = time.monotonic()
-                if channel is not None and now - typed >= _TYPING_SECONDS:
+                if channel is not None and now - typed >= TYPING_SECONDS:
                     typed = now
                     if Capability.TYPING in channel.capabilities:
                         await channel.typing(picture.where)
                 if channel is not None and now - picture.began >= _QUIET_SECONDS:
                     await self._show(channel, picture)
-                await _happened_or(picture.changed, 0.3 if now - picture.began < _QUIET_SECONDS else _TYPING_SECONDS)
+                await _happened_or(picture.changed, 0.3 if now - picture.began < _QUIET_SECONDS else TYPING_SECONDS)
         finally:
             await self._give_way(picture)
             if self._pictures.get(session) is picture:

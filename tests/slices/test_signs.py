@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from bot.showing import presence
 from bot.showing.presence import TYPING_AFTER_SECONDS
 from channels.base import ThreadRef
 from tests.slices.harness import AGENTS, running, write_config
@@ -92,3 +93,23 @@ async def test_people_see_within_a_second_and_a_half_that_a_slow_model_is_at_wor
             for screen in screens:
                 assert first[screen] < FIRST_SIGN_SECONDS, f"{screen.name}: {first[screen]:.2f} s"
                 assert silent[screen] < 1.0, f"{screen.name} showed nothing for {silent[screen]:.2f} s"
+
+
+@pytest.mark.requirement("P8")
+async def test_the_sign_is_given_again_for_as_long_as_a_tool_takes_and_not_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The interval is below what the platforms show a sign for; here it is a tenth of a second."""
+    assert presence.TYPING_SECONDS + 0.5 < 5.0, "Telegram's typing lasts five seconds, Discord's ten"
+    monkeypatch.setattr(presence, "TYPING_SECONDS", 0.1)
+    monkeypatch.setattr(presence, "TYPING_AFTER_SECONDS", 0.05)
+    async with discord() as screen, running(write_config(tmp_path, [screen]), [screen]) as threadmill:
+        home = screen.home()
+        screen.says(home, "wait 30s then say Never")
+        await threadmill.until(lambda: len(screen.world.typing) >= 8, "the tool says nothing, and the sign goes on")
+        assert all("Never" not in text for text in screen.said(home))
+        await threadmill.command(screen, home, "/stop", "Stopped")
+        await threadmill.settled()
+        given = len(screen.world.typing)
+        await threadmill.command(screen, home, "/whoami", "role owner")
+        assert len(screen.world.typing) == given, "nobody types any more"

@@ -331,7 +331,7 @@ async def test_a_question_is_answered_by_its_button(chromium: Any, tmp_path: Pat
         await page.locator("#text").press("Enter")
         question = page.locator(".message.out", has_text="Blue or red?")
         await question.get_by_role("button", name="Red").click()
-        await page.locator(".message.out", has_text="Answer from You: Red").wait_for()
+        await page.locator(".message.out", has_text="Answer from the owner: Red").wait_for()
         await question.get_by_text("Answered by the owner: Red").wait_for()
         assert await question.get_by_role("button").count() == 0
         await page.reload()
