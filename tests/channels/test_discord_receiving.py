@@ -26,7 +26,7 @@ from channels.base import (
     ThreadRef,
     Unavailable,
 )
-from channels.discord import Settings
+from channels.discord import Settings, ingress
 from channels.discord.adapter import DiscordChannel
 from channels.discord.gateway import Patience
 from tests.conformance.harness import RecordingIntake
@@ -114,14 +114,15 @@ async def test_what_the_inbox_refuses_is_kept_and_committed_in_order_later(disco
 
 @pytest.mark.slow
 async def test_an_interaction_that_could_not_be_committed_in_time_is_dropped_as_discord_told(
-    discord: DiscordRig,
+    discord: DiscordRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(ingress, "_ANSWER_WITHIN_SECONDS", 0.25)
     await discord.declared.wait()
     discord.intake.refuse = True
     given_at = asyncio.get_running_loop().time()
     late = discord.server.world.gives_command(discord.room.room, "help")
     await until(lambda: "inbox" in discord.channel.health().detail)
-    await until(lambda: asyncio.get_running_loop().time() > given_at + 2.6)
+    await until(lambda: asyncio.get_running_loop().time() > given_at + 0.3)
     discord.intake.refuse = False
     await discord.says(discord.room, "after")
     await discord.intake.wait_for(1)

@@ -11,7 +11,6 @@ from agents.tools import mcp_client
 from agents.tools.base import ToolError
 from agents.tools.mcp_client import Server
 from tests.agents.world import world
-from tests.fakes.mcp_http import FakeMcpHttp
 from tests.tools.made import call_of, settled, use
 from tests.tools.test_mcp import profile, serving, tool
 
@@ -20,6 +19,8 @@ pytestmark = pytest.mark.slow
 
 @pytest.mark.requirement("P6")
 async def test_a_server_over_http_is_called_watched_and_found_again(tmp_path: Path) -> None:
+    from tests.fakes.mcp_http import FakeMcpHttp  # its SDK takes a while to import
+
     async with FakeMcpHttp() as fake, world(tmp_path) as here:
         server = Server(url=fake.url, headers={"authorization": "Bearer secret"})
         async with serving(here, server) as (servers, box):
@@ -62,6 +63,8 @@ async def test_a_server_over_http_is_called_watched_and_found_again(tmp_path: Pa
 async def test_an_answer_that_is_too_large_is_a_failure_and_no_more(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from tests.fakes.mcp_http import FakeMcpHttp
+
     monkeypatch.setattr(mcp_client, "LONGEST_MESSAGE", 200_000)
     for json_response in (True, False):
         async with FakeMcpHttp(json_response=json_response) as fake, world(tmp_path / str(json_response)) as here:
