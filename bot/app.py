@@ -194,6 +194,7 @@ class Application:
                 speaker=speaker,
                 operators=self.operators,
                 live=watching,
+                fired=watching.fired,
                 clock=clock,
             ),
             team,

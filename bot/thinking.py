@@ -14,6 +14,7 @@ from agents.engine import EmbeddedEngine
 from agents.fetching import Allowed, Fetcher
 from agents.models.base import Models
 from agents.money import Money
+from agents.monitors.base import FiringState
 from agents.monitors.judge import Limit
 from agents.monitors.service import MonitorParts, Monitors
 from agents.monitors.timetable import ApschedulerTimetable
@@ -65,6 +66,7 @@ class Surroundings:
     speaker: Speaker
     operators: Operators
     live: Live
+    fired: Callable[[FiringState], None]
     clock: Callable[[], datetime]
 
 
@@ -125,6 +127,7 @@ def _monitors(around: Surroundings, fetcher: Fetcher) -> Monitors:
             fetcher=fetcher,
             limit=Limit(reports_per_hour=around.config.limits.monitor_reports_per_hour),
             clock=around.clock,
+            fired=around.fired,
         )
     )
 

@@ -10,6 +10,7 @@ from typing import Any
 import structlog
 
 from agents.base import SessionId
+from agents.monitors.base import FiringState
 from bot.events import EventHub
 from bot.metrics import Metrics
 from bot.people.operators import Operators
@@ -63,6 +64,9 @@ class Watching:
         self._metrics.accepted(channel, stored.event.kind.value)
         self._metrics.routed(channel, type(decision).__name__)
         self._hub.changed(stored.event.where.key)
+
+    def fired(self, state: FiringState) -> None:
+        self._metrics.monitor_fired(state.value)
 
     def delivered(self, delivery: Delivery, state: DeliveryState, why: str) -> None:
         where = delivery.message.to

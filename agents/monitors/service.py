@@ -49,6 +49,8 @@ class MonitorParts:
     fetcher: Fetcher
     limit: Limit
     clock: Callable[[], datetime]
+    fired: Callable[[FiringState], None]
+    """How a firing ended, once that is stored: for metrics."""
 
 
 class Monitors:
@@ -159,6 +161,7 @@ class Monitors:
                 self._due(monitor.name, due)
             elif due is not None:
                 await self._parts.store.skip(_firing(monitor.name, due), now)
+                self._parts.fired(FiringState.SKIPPED)
         self._parts.timetable.plan(monitor.name, schedule, record.next_at(now))
 
     # --- firing
@@ -211,12 +214,14 @@ class Monitors:
         result = judged(facts, found, parts.limit, now)
         if await parts.store.finish(firing, result, now):
             log.info("monitor fired", monitor=firing.monitor, outcome=result.outcome)
+            parts.fired(result.state)
 
     async def _note_failure(self, firing: Firing, error: Exception) -> None:
         why = f"it failed by itself ({type(error).__name__}); the operator's log has the details"
         result = Result(state=FiringState.FAILED, outcome=why, error=why)
         try:
-            await self._parts.store.finish(firing, result, self._parts.clock())
+            if await self._parts.store.finish(firing, result, self._parts.clock()):
+                self._parts.fired(result.state)
         except Exception:
             log.exception("monitor's failure not noted", monitor=firing.monitor)
 

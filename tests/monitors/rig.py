@@ -127,6 +127,7 @@ async def rig(
                 fetcher=Fetcher(Allowed.parse(tuple(hosts))),
                 limit=Limit(reports_per_hour=limit),
                 clock=rig.clock,
+                fired=lambda _: None,
             )
         )
         await rig.monitors.configure(monitors)

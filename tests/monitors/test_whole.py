@@ -46,6 +46,8 @@ async def test_a_page_that_changes_is_reported_once_in_two_places_also_over_a_re
             await threadmill.settled()
             states = await threadmill.rows("select place, state, count(*) from deliveries group by place, state")
             assert states == [("api:/main/status", "sent", 2), ("web:/main/status", "sent", 2)]
+            counted = (await threadmill.client.get("/metrics")).text
+            assert 'threadmill_monitor_firings_total{state="done"}' in counted
             sessions = await threadmill.rows("select label, home, owner from sessions")
             assert sessions == [("monitor-page", "web:/main/status", "monitor:page")]
 
