@@ -90,13 +90,6 @@ class Session:
     board: str | None = None  # key of the message in its parent's thread that shows it
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Binding:
-    session: SessionId
-    where: ThreadRef
-    home: bool
-
-
 class MailKind(Enum):
     PERSON = "person"  # text from a person in a thread
     STEER = "steer"  # a note given with /steer, the tool or the page: always joins the running turn

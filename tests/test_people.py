@@ -66,7 +66,7 @@ async def test_all_accounts_of_a_person_are_the_same_principal():
     directory = await directory_of(ADA_LISTED, BEN_LISTED)
     who = directory.principal(ADA_AT_HOME, "Ada L.")
     assert (who.person, who.role, who.accounts) == ("ada", Role.OWNER, frozenset({ADA, ADA_AT_HOME}))
-    assert directory.person_of(BEN) == "ben"
+    assert directory.principal(BEN, "").person == "ben"
 
 
 @pytest.mark.requirement("P9")
@@ -75,7 +75,7 @@ async def test_a_stranger_gains_nothing_by_any_display_name(name):
     directory = await directory_of(ADA_LISTED)
     who = directory.principal(STRANGER, name)
     assert (who.person, who.role, who.accounts) == (None, Role.NONE, frozenset({STRANGER}))
-    assert directory.person_of(STRANGER) is None
+    assert directory.principal(STRANGER, "").person is None
 
 
 async def test_somebody_unlisted_has_the_default_role():
@@ -121,7 +121,7 @@ async def test_accounts_that_were_let_in_or_linked_are_known_and_the_configurati
     )
     assert directory.principal(SECOND, "x").role is Role.USER
     assert directory.principal(SECOND, "x").accounts == {STRANGER, SECOND}
-    assert directory.person_of(BEN) == "ben"
+    assert directory.principal(BEN, "").person == "ben"
     assert directory.principal(Account("slack:T1/U9"), "x").role is Role.OWNER
     assert directory.principal(Account("slack:T1/U8"), "x").role is Role.NONE
 
@@ -332,7 +332,7 @@ async def test_a_link_code_is_not_told_in_public_nor_to_a_stranger(office):
 async def test_a_listed_account_cannot_be_linked_away(office):
     answer = await office.desk.link(await office.link_code(ADA), office.who(BEN), NOW)
     assert not answer.done
-    assert office.directory.person_of(BEN) == "ben"
+    assert office.directory.principal(BEN, "").person == "ben"
 
 
 @pytest.mark.requirement("P9")

@@ -120,10 +120,6 @@ class Directory:
             by_token=by_token,
         )
 
-    def person_of(self, account: Account) -> str | None:
-        known = self._known.get(account)
-        return known.name if known else None
-
     def reach_of(self, account: Account) -> tuple[tuple[ChannelName, Account], ...]:
         """The places to reach the person behind an account, best first. Without a `reach` in the configuration:
         this account, then her others. Somebody unknown is reached at this account only."""

@@ -276,8 +276,3 @@ class Interaction(Payload):
 def made_at(snowflake: str) -> datetime:
     """The moment inside one of Discord's ids, to the millisecond."""
     return _DISCORD_EPOCH + timedelta(milliseconds=int(snowflake) >> 22)
-
-
-def snowflake_at(moment: datetime) -> int:
-    """The lowest id of a moment."""
-    return max(0, int((moment - _DISCORD_EPOCH).total_seconds() * 1000)) << 22

@@ -126,12 +126,6 @@ class Gateway:
         """No session can be resumed any more."""
         self.sessions.clear()
 
-    def invalidate(self) -> None:
-        for session in self.sessions.values():
-            if session.link is not None:
-                session.link.send({"op": INVALID_SESSION, "d": False})
-        self.sessions.clear()
-
     def _dispatch(self, session: Session, event: str, data: Any) -> None:
         session.sequence += 1
         # As it is now, whatever becomes of it before it is sent.

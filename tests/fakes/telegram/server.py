@@ -274,13 +274,6 @@ def lose_answer(server: FakeTelegram, request: web.Request, do: Callable[[], Any
     return web.Response()
 
 
-def lose_request(server: FakeTelegram, request: web.Request, do: Callable[[], Any]) -> Any:
-    """The connection breaks before anything is done."""
-    assert request.transport is not None
-    request.transport.abort()
-    return web.Response()
-
-
 def answer_with(body: bytes) -> Fault:
     """It is done, and the answer is what a broken server would say."""
 
