@@ -148,8 +148,9 @@ class Questions(Protocol):
     async def granted(self, session: SessionId, tool: str) -> bool:
         """Whether somebody allowed this tool for the rest of the session."""
 
-    async def over(self, now: datetime) -> Sequence[Over]:
-        """Questions that are over and not closed, the oldest first, a page of them."""
+    async def over(self, now: datetime, after: QuestionId | None = None) -> Sequence[Over]:
+        """Questions that are over and not closed, the oldest first, a page of them; the next page comes `after` its
+        last one."""
 
     async def close(self, question: QuestionId, now: datetime) -> None:
         """Its messages say what came of it, or nothing can be done about them."""

@@ -62,9 +62,13 @@ class Closing:
                 pass
 
     async def close_all(self) -> None:
-        over = await self._questions.over(self._clock())
-        if not over:
-            return
+        """Page by page: what waits for one platform that is away stands before nothing of another."""
+        last: QuestionId | None = None
+        while over := await self._questions.over(self._clock(), last):
+            last = over[-1].question.id
+            await self._close(over)
+
+    async def _close(self, over: Sequence[Over]) -> None:
         for each in over:
             if self._clock() - each.since > _LONGEST:
                 await self._questions.close(each.question.id, self._clock())

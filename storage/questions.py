@@ -86,8 +86,8 @@ class SqliteQuestions:
         query = {"session": session, "tool": tool}
         return await self._database.read(lambda tx: tx.execute(SQL["granted"], query).fetchone() is not None)
 
-    async def over(self, now: datetime) -> Sequence[Over]:
-        query = {"now": to_us(now), "limit": _PAGE}
+    async def over(self, now: datetime, after: QuestionId | None = None) -> Sequence[Over]:
+        query = {"now": to_us(now), "after": after, "limit": _PAGE}
 
         def work(tx: sqlite3.Connection) -> list[Over]:
             return [_over(tx, row) for row in tx.execute(SQL["over"], query).fetchall()]

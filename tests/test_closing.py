@@ -13,6 +13,7 @@ from bot.closing import Closing
 from bot.speaker import Speaker
 from channels.base import Capability, ChannelName, Outbound, Receipt, Rejected, ThreadRef, Unavailable
 from channels.delivery import Delivery
+from storage import questions
 from storage.outbox import SqliteOutbox
 from tests.agents.test_asking import ASK, asked, desk, person
 from tests.agents.world import HOME, World, profiles, world
@@ -178,3 +179,22 @@ async def test_what_came_of_a_call_says_how_far_it_was_allowed(tmp_path: Path) -
             decided = replace(question, kind=QuestionKind.APPROVAL, answer=answer, answered_by="Bob")
             assert text in closed_text("May it?\n\nPress", decided, here.now())
             assert "Bob" in closed_text("May it?\n\nPress", decided, here.now())
+
+
+@pytest.mark.requirement("P6")
+async def test_any_number_of_questions_at_a_platform_that_is_away_stands_before_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(questions, "_PAGE", 1)
+    async with world(tmp_path) as here:
+        there = ThreadRef(channel=ChannelName("slack"), room="C1")
+        for where in (there, HOME):
+            await asked(here, session := await here.says(ASK, where))
+            await here.team.kill(session.id, by="Ada")
+            await here.at_rest()
+        await here.database.write(
+            lambda tx: tx.execute("update deliveries set state = 'sent', message_ids = '[\"1\"]'")
+        )
+        web = Editing(ChannelName("web"))
+        await closing(here, web).close_all()
+        assert [part.to for _, part in web.edits] == [HOME]

@@ -42,11 +42,12 @@ select 1 from grants where session = :session and tool = :tool
 
 -- name: over
 select * from questions as q where q.closed_at is null
+  and (:after is null or (q.created_at, q.id) > (select created_at, id from questions where id = :after))
   and (q.answer is not null or q.expires_at <= :now
     or not exists (select 1 from sessions s where s.id = q.session and s.turn = q.turn and s.state in ('running', 'waiting'))
     or exists (select 1 from steps r where r.session = q.session and r.turn = q.turn and r.kind = 'result'
         and json_extract(r.body, '$.call_id') = q.call))
-order by q.created_at limit :limit
+order by q.created_at, q.id limit :limit
 
 -- name: close
 update questions set closed_at = :now where id = :id
