@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from agents.fenced import fenced
 from channels.base import Attachment, Channel, ChannelError, ChannelName, Inbound
 from storage.database import StorageError
 from storage.files import FileStore
@@ -67,9 +68,9 @@ class AttachmentKeeper:
             return await self._files.store(attachment.name, attachment.media_type, chunks, self._limit_bytes)
 
     async def _inline(self, stored: Attachment) -> list[str]:
-        """A small text is given to the agent as it is."""
+        """A small text is given to the agent as it is, between marks: who sends a file need not have written it."""
         size = stored.size_bytes or 0
         if not stored.media_type.startswith(_TEXT_TYPES) or not 0 < size <= _INLINE_BYTES:
             return []
         text = (await self._files.read(stored)).decode("utf-8", "replace").replace("\x00", "")
-        return [f"[The file {stored.name}:]\n{text}"]
+        return [f"[The file {stored.name}:]\n{fenced(text)}"]

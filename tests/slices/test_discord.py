@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from agents.fenced import fenced
 from bot import event_queues
 from channels.base import ThreadRef
 from channels.discord.commands import HAND_OVER
@@ -139,7 +140,7 @@ async def test_a_message_with_nothing_but_a_file_is_handed_to_an_agent_from_its_
         assert home.thread == message
         await threadmill.settled()
         (task,) = (await threadmill.rows("select task from sessions"))[0]
-        assert task == "[The file note.txt:]\nsay From the file"
+        assert task == "[The file note.txt:]\n" + fenced("say From the file"), "its author speaks for nobody else"
         assert (await threadmill.rows("select attachments from mail"))[0][0] is not None
 
 
