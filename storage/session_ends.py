@@ -186,7 +186,10 @@ def tell_parent(
 
 def outcome_text(row: sqlite3.Row, ended: Ended, result: str) -> str:
     """The sentence that a parent gets. The outcome is the runtime's word; the text below it is the child's."""
-    head = f"{row['label']} ({row['agent']}, {row['id']}) {_WORDS[ended]}."
+    who = f"{row['label']} ({row['agent']}, {row['id']})"
+    if ended is Ended.KILLED and result.startswith("killed by "):  # by whom is the runtime's word too
+        return f"{who} was {result}."
+    head = f"{who} {_WORDS[ended]}."
     return f"{head}\n\n{result}" if result else f"{head} It left no text."
 
 

@@ -359,7 +359,7 @@ def _living_parent(tx: sqlite3.Connection, spawn: Spawn, now: datetime) -> sqlit
     living = tx.execute(SQL["living_children"], {"id": spawn.parent}).fetchone()[0]
     if spawn.max_children is not None and living >= spawn.max_children:
         raise Refused(
-            f"{parent['label']} has {living} living children and max_children is {spawn.max_children}:"
+            f"{parent['label']} has as many living children as max_children allows ({spawn.max_children}):"
             " wait for one to end, kill one, or raise max_children in the agent's profile",
             limit="max_children",
         )

@@ -57,8 +57,7 @@ async def test_a_parent_sees_which_children_failed_and_why_and_goes_on(tmp_path:
         for line in (
             "well (researcher",
             "is done",
-            "was killed",
-            "killed by Ada",
+            "was killed by Ada.",
             "failed",
             "refuses",
             "longer than 1 s",
