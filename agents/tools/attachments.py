@@ -6,6 +6,7 @@ for in the session's own mail.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import ClassVar, Protocol
 
@@ -60,7 +61,7 @@ class AttachmentReadTool:
             data = await self._files.read(found)
         except FileNotFoundError as error:
             raise ToolError(f"{found.name} is not kept any more.") from error
-        text = _text(found, data)
+        text = await asyncio.to_thread(_text, found, data)  # it may be large
         piece = text[arguments.offset : arguments.offset + arguments.limit]
         if not piece and text:
             raise ToolError(f"{found.name} has {len(text)} characters: offset {arguments.offset} is beyond them.")
