@@ -8,7 +8,8 @@
 
 PYTHON  ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
              $$p -c 'import sys; raise SystemExit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
-WORKERS ?= 3
+# Twice the cores of a small machine: tests wait about as long as they work.
+WORKERS ?= 4
 ARGS    ?=
 
 VENV    := .venv
