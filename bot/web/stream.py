@@ -92,14 +92,19 @@ class _Reader:
 class _Program(_Reader):
     """A reader that wants every event."""
 
+    def __init__(self, parts: WebParts, wanted: Wanted) -> None:
+        super().__init__(parts, wanted)
+        self._everything = wanted.place is None and wanted.session is None
+        self._mine: SessionId | None = None
+        self._joined: str | None = None  # the turn in whose middle this reader came
+
     async def events(self) -> AsyncGenerator[bytes, None]:
-        wanted = self._wanted
-        everything = wanted.place is None and wanted.session is None
+        wanted, everything = self._wanted, self._everything
         with self._parts.hub.subscribe(
             place=wanted.place, everywhere=everything, every_session=everything, overview=not everything, events=True
         ) as reader:
-            mine = await self._join(reader)
-            for chunk in self._so_far(mine):  # no await between: the reader has nothing of this yet
+            self._mine = await self._join(reader)
+            for chunk in self._so_far(self._mine):  # no await between: the reader has nothing of this yet
                 yield chunk
             news: News | None = None
             while True:
@@ -114,15 +119,26 @@ class _Program(_Reader):
                     return
                 if news.reload:
                     yield event("reload", {"after": self._last})
-                late: list[bytes] = []
-                if wanted.place is not None and any(told.kind == "turn" for told in news.events):
-                    before, mine = mine, await self._watch_bound(reader)
-                    late = self._so_far(mine)[1:] if mine != before else []
-                for told in news.events:
-                    if everything or told.session == mine:
-                        yield event(told.kind, {"session": told.session, **told.data})
-                for chunk in late:  # what a session that is new to this place wrote until it was followed
+                for chunk in await self._told(news, reader):
                     yield chunk
+
+    async def _told(self, news: News, reader: Subscription) -> list[bytes]:
+        """The events of the session that is followed, which may be another one from here on. What that one wrote
+        before stands in the place of the event that its turn begins with; when that comes later, it is passed over."""
+        late: list[bytes] = []
+        if self._wanted.place is not None and any(told.kind == "turn" for told in news.events):
+            before, self._mine = self._mine, await self._watch_bound(reader)
+            if self._mine != before:
+                late, self._joined = self._so_far(self._mine), self._turn_of(self._mine)
+        chunks: list[bytes] = []
+        for told in news.events:
+            if not (self._everything or told.session == self._mine):
+                continue
+            if told.kind == "turn" and self._joined is not None and told.data.get("turn") == self._joined:
+                chunks, late = [*chunks, *late], []
+            else:
+                chunks.append(event(told.kind, {"session": told.session, **told.data}))
+        return [*chunks, *late]
 
     async def _join(self, reader: Subscription) -> SessionId | None:
         """Begin, and follow the session that was asked for or that the place belongs to."""
@@ -130,6 +146,10 @@ class _Program(_Reader):
             reader.watch(self._wanted.session)
             return self._wanted.session
         return await self._watch_bound(reader)
+
+    def _turn_of(self, session: SessionId | None) -> str | None:
+        doing = None if session is None else self._parts.hub.now_in(session)
+        return None if doing is None else doing.turn
 
     def _so_far(self, session: SessionId | None) -> list[bytes]:
         """What a turn that runs already has written, for a reader that comes in the middle."""
