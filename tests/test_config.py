@@ -356,10 +356,7 @@ MISTAKES = {
         '[bot]\ntimezone = "../../etc/passwd"\n',
         "config.toml:6: bot.timezone: '../../etc/passwd' is",
     ),
-    "short token": (
-        '[web]\nhost = "0.0.0.0"\ntoken = "short"\n',
-        "config.toml:7: web.token: needs at least 8 ASCII characters",
-    ),
+    "short token": ('[web]\ntoken = "short"\n', "config.toml:6: web.token: needs at least 8 ASCII characters"),
     "no such model": (
         'model = "defualt"\n',
         "config.toml:5: agents.assistant.model: there is no model 'defualt'; did you",

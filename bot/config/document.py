@@ -15,7 +15,6 @@ from pydantic import (
     ConfigDict,
     Field,
     SecretStr,
-    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -63,16 +62,11 @@ class WebTable(_Table):
 
     @field_validator("token")
     @classmethod
-    def _token_is_long(cls, token: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
-        """Short ones are for trying things out: they do where nobody but this machine can guess."""
+    def _token_is_long(cls, token: SecretStr | None) -> SecretStr | None:
         if token is not None:
             text = token.get_secret_value()
-            least = 1 if info.data.get("host") in {"127.0.0.1", "::1", "localhost"} else 8
-            if len(text) < least or not text.isascii() or not text.isprintable() or " " in text:
-                raise ValueError(
-                    f"needs at least {least} ASCII character{'s' * (least > 1)} without blanks; "
-                    "leave it out to have one made"
-                )
+            if len(text) < 8 or not text.isascii() or not text.isprintable() or " " in text:
+                raise ValueError("needs at least 8 ASCII characters without blanks; leave it out to have one made")
         return token
 
 
