@@ -56,7 +56,8 @@ class LiveMessage:
             await self._speaker.delete(self._where, self._message_id)
         except ChannelError as error:
             _log.warning("a preview stays in %s: %s", self._where.key, error)
-            self._speaker.stayed.leave(self._where, self._message_id, self._whole())
+            stands = isinstance(error, Rejected)
+            self._speaker.stayed.leave(self._where, self._message_id, self._whole(), stands=stands)
         finally:
             self._speaker.previews.discard(self._message_id)
 

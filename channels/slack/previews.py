@@ -64,7 +64,7 @@ class Previews:
         await self._screen.traces.drop(left.ts)
 
     async def remove(self, place: ThreadRef, left: Left) -> bool:
-        """Take a preview away; whether it is gone. Never raises."""
+        """Take a preview away. False when Slack refuses, so that it stands for certain. Never raises."""
         return await self._screen.remove(place, left.ts, streaming=left.streaming)
 
     async def aclose(self) -> None:

@@ -128,7 +128,7 @@ class Screen:
         )
 
     async def remove(self, place: ThreadRef, ts: str, *, streaming: bool) -> bool:
-        """Take a preview away; whether it is gone. Never raises."""
+        """Take a preview away. False when Slack refuses, so that it stands for certain. Never raises."""
         if streaming:
             await self.stop(place, ts)
         try:
@@ -140,7 +140,7 @@ class Screen:
                         raise
         except ChannelError as error:
             logger.warning("a preview stays in %s: %s", place.key, error)
-            return False
+            return not isinstance(error, Rejected)
         await self.traces.drop(ts)
         return True
 

@@ -52,19 +52,22 @@ class Previews:
         """Take one away, which showed this text."""
         chat = addressed(where)["chat_id"]
         self._shown.discard((chat, message))
-        if not await self._delete(chat, message):
-            self.stayed.leave(where, str(message), text)
+        error = await self._delete(chat, message)
+        if error is not None:
+            stands = isinstance(error, Refusal) and error.answer.status in (400, 403, 404)
+            self.stayed.leave(where, str(message), text, stands=stands)
 
-    async def _delete(self, chat: int | str, message: int) -> bool:
+    async def _delete(self, chat: int | str, message: int) -> Exception | None:
+        """What went wrong; None when it is gone."""
         try:
             async with asyncio.timeout(_CALL_SECONDS):
                 await self._client.attempt("deleteMessage", chat_id=chat, message_id=message)
         except (TelegramError, TimeoutError, TemporaryFailure) as error:
             if isinstance(error, Refusal) and error.answer.status == 400 and error.says("not found"):
-                return True  # somebody was faster
+                return None  # somebody was faster
             _log.info("the preview %s in %s is not taken away: %s", message, chat, error)
-            return False
-        return True
+            return error
+        return None
 
 
 def _read(stored: str | None) -> set[tuple[int | str, int]]:
