@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeVar
 
-from channels.base import ChannelError, DeliveryKey, Outbound, Receipt, Rejected, ThreadRef
+from channels.base import ChannelError, DeliveryKey, Outbound, Receipt, Rejected, ThreadRef, Unavailable
 
 K = TypeVar("K", ThreadRef, DeliveryKey)
 
@@ -46,19 +46,19 @@ class Stayed:
     async def say(self, part: Outbound, edit: Callable[[Outbound, str], Awaitable[None]]) -> Receipt | None:
         """Say the part with the preview that shows it already. None: there is none, send it as ever.
 
-        Raises TemporaryFailure, Unavailable or UnknownOutcome of `edit`: the part then comes back to the same preview.
+        Raises TemporaryFailure or UnknownOutcome of `edit`: the part then comes back to the same preview.
         """
         left = self._tried.pop(part.key, None) or self._claimed(part)
         if left is None:
             return None
         try:
             await edit(part, left.message_id)
-        except Rejected:
-            if not left.stands or left.text != part.text.strip():
-                return None
-        except ChannelError:
-            _keep(self._tried, part.key, left)
-            raise
+        except ChannelError as error:
+            if not (left.stands and left.text == part.text.strip()):
+                if isinstance(error, Rejected | Unavailable):
+                    return None  # nothing was done
+                _keep(self._tried, part.key, left)
+                raise
         return Receipt(message_ids=(left.message_id,), sent_at=datetime.now(UTC))
 
     def _claimed(self, part: Outbound) -> _Left | None:
